@@ -1,0 +1,116 @@
+#!/usr/bin/env node
+import { parseArgs } from 'node:util';
+import { Keyring, openRoot, RowCache, serverKey, verifyRoot } from '@minikms/key-hierarchy';
+import { migrate, openStore } from '@minikms/store-prisma';
+import { developmentBanner, startFailure, USAGE, version } from './banner.ts';
+import { redisCache } from './cache.ts';
+import { ChangeFeed } from './changes.ts';
+import { readConfig } from './config.ts';
+import { every } from './every.ts';
+import { hinting } from './hinting.ts';
+import { openLog } from './log.ts';
+import { logAudit } from './rpc/audit.ts';
+import { identifier } from './rpc/identify.ts';
+import { listen } from './server.ts';
+import { onStopSignal } from './signals.ts';
+
+const now = (): number => performance.now();
+
+async function main(): Promise<void> {
+  const options = { dev: { type: 'boolean' }, 'check-config': { type: 'boolean' }, version: { type: 'boolean' }, help: { type: 'boolean' } } as const;
+  const { values, positionals } = parseArgs({ options, allowPositionals: true });
+  if (values.help === true) return void process.stdout.write(USAGE);
+  if (values.version === true) return void process.stdout.write(`${version()}\n`);
+  const command = positionals[0] ?? 'serve';
+  if (positionals.length > 1 || !['serve', 'migrate'].includes(command)) throw Object.assign(new TypeError(`unknown command: ${positionals.join(' ')}`), { code: 'USAGE' });
+
+  const config = readConfig(process.env, values.dev === true);
+  // Children and crash reports get the environment; the root key is read by now.
+  delete process.env['MINIKMS_ROOT_KEY'];
+  if (values['check-config'] === true) return void process.stdout.write('the configuration is good\n');
+  const log = openLog(config.logLevel);
+  for (const name of config.unknown) log.warn({ name }, 'this variable means nothing to this server');
+  if (config.allowInsecure && config.tls === undefined && !config.development) log.warn('serving without TLS: MINIKMS_ALLOW_INSECURE is true');
+
+  for (const name of await migrate(config.dbUrl)) log.info({ migration: name }, 'database migrated');
+  if (command === 'migrate') return;
+
+  const root = openRoot(config.rootKey, config.hkdfSalt);
+  const store = await openStore({
+    url: config.dbUrl,
+    maxConnections: config.dbConnections,
+    onError: (error) => log.warn({ reason: error.message }, 'lost a connection to the database'),
+  });
+  await store.installation.stamp(config.development ? 'development' : 'production');
+  await verifyRoot(store.roots, root);
+
+  let setServing = (_serving: boolean): void => {};
+  const changes = new ChangeFeed({
+    log: store.changes,
+    intervalMs: 250,
+    staleAfterMs: 1000,
+    horizonMs: 2 * 300_000,
+    now,
+    onHealth: (healthy, error) => {
+      setServing(healthy);
+      if (!healthy) log.error({ err: error }, 'the database does not answer: calls fail until it is back');
+    },
+  });
+  await changes.start();
+  const cache = config.redisUrl === undefined ? undefined : redisCache(config.redisUrl, log, () => void changes.poll());
+  const rows = cache && new RowCache(cache, serverKey(root, 'row-cache-mac'), Date.now);
+  const keyring = new Keyring({
+    root,
+    store: hinting(store.keys, () => cache?.hint()),
+    changes,
+    rows,
+    maxEncryptions: config.maxEncryptions,
+    cacheSize: config.keyCacheSize,
+    cacheTtlMs: config.keyCacheTtlMs,
+    now,
+    onAutoRotation: ({ error, ...rotation }) => {
+      if (error === undefined) log.info(rotation, 'key rotated: its budget is nearly used');
+      else log.error({ ...rotation, err: error }, 'automatic key rotation failed; it will be tried again');
+    },
+  });
+  const jobs = [
+    every(1000, () => keyring.recordUses().catch(() => log.debug('uses not recorded; they stay counted'))),
+    every(30_000, () => keyring.sweep()),
+    every(600_000, () => store.changes.prune(3_600_000).catch(() => log.debug('change log not pruned'))),
+  ];
+
+  const server = await listen(config, { keyring, limits: config.limits }, {
+    identify: identifier({
+      operatorTokenSha256: config.operatorTokenSha256,
+      allowAnonymous: config.development,
+      checksCertificates: config.tls?.ca !== undefined,
+    }),
+    // One kind of principal, which may do everything.
+    authorize: () => {},
+    audit: logAudit(log),
+  });
+  setServing = (serving) => server.setServing(serving);
+  setServing(true);
+  log.info({ address: config.address.host, port: server.port, tls: config.tls !== undefined, version: version() }, 'serving');
+  if (config.development) process.stdout.write(developmentBanner(server.port));
+
+  const stop = async (reason: string): Promise<void> => {
+    log.info({ reason }, 'stopping');
+    changes.stop();
+    server.setServing(false);
+    await server.drain(config.shutdownTimeoutMs);
+    for (const job of jobs) job.stop();
+    await keyring.close().catch((error: unknown) => log.warn({ err: error }, 'the last uses of keys were not recorded'));
+    cache?.close();
+    await store.close();
+    root.secret.destroy();
+    log.info('stopped');
+    if (config.development) process.stdout.write('  miniKMS stopped\n');
+  };
+  onStopSignal(stop);
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(startFailure(error));
+  process.exit(1);
+});

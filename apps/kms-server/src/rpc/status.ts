@@ -1,0 +1,56 @@
+import { status } from '@grpc/grpc-js';
+import { type CryptoErrorCode, KmsError } from '@minikms/crypto-core';
+import type { HierarchyErrorCode } from '@minikms/key-hierarchy';
+import type { StoreErrorCode } from '@minikms/store-prisma';
+import type { ServerErrorCode } from '../errors.ts';
+
+type Code = CryptoErrorCode | HierarchyErrorCode | ServerErrorCode | StoreErrorCode;
+
+/** Every code of ours and the gRPC status that it travels with; a code without a row does not compile. */
+const STATUS: Readonly<Record<Code, status>> = {
+  CANCELLED: status.CANCELLED,
+  CHECKSUM_MISMATCH: status.INVALID_ARGUMENT,
+  CIPHERTEXT_INVALID: status.INVALID_ARGUMENT,
+  CIPHERTEXT_MALFORMED: status.INVALID_ARGUMENT,
+  FIELD_INVALID: status.INVALID_ARGUMENT,
+  ID_INVALID: status.INVALID_ARGUMENT,
+  INTERNAL: status.INTERNAL,
+  KEY_LENGTH: status.INTERNAL,
+  KEY_NOT_FOUND: status.NOT_FOUND,
+  KEY_UNWRAP_FAILED: status.DATA_LOSS,
+  KEY_VERSION_MISMATCH: status.FAILED_PRECONDITION,
+  LENGTH_INVALID: status.INTERNAL,
+  LIMIT_EXCEEDED: status.INVALID_ARGUMENT,
+  PERMISSION_DENIED: status.PERMISSION_DENIED,
+  REQUEST_MALFORMED: status.INVALID_ARGUMENT,
+  ROOT_KEY_INVALID: status.INTERNAL,
+  ROOT_KEY_MISMATCH: status.INTERNAL,
+  ROOT_KEY_UNRECORDED: status.INTERNAL,
+  ROTATION_CONFLICT: status.ABORTED,
+  SALT_INVALID: status.INTERNAL,
+  SALT_MISMATCH: status.INTERNAL,
+  SECRET_DESTROYED: status.INTERNAL,
+  SHARE_INVALID: status.INTERNAL,
+  STORE_MIGRATION_FAILED: status.INTERNAL,
+  STORE_MODE_MISMATCH: status.INTERNAL,
+  STORE_SCHEMA_MISMATCH: status.INTERNAL,
+  STORE_UNAVAILABLE: status.UNAVAILABLE,
+  TEXT_INVALID: status.INVALID_ARGUMENT,
+  UNAUTHENTICATED: status.UNAUTHENTICATED,
+};
+
+export interface Failure {
+  readonly code: Code;
+  readonly status: status;
+  /** Fit for the caller: says what was wrong, nothing of the inside. */
+  readonly message: string;
+}
+
+/** What the caller is told of an error. What is not ours, or is a fault of the server, becomes `INTERNAL`. */
+export function failureOf(error: unknown): Failure {
+  if (error instanceof KmsError && Object.hasOwn(STATUS, error.code)) {
+    const code = error.code as Code;
+    if (STATUS[code] !== status.INTERNAL) return { code, status: STATUS[code], message: error.message };
+  }
+  return { code: 'INTERNAL', status: status.INTERNAL, message: 'internal error: see the server log under the request id' };
+}

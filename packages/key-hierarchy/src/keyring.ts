@@ -1,0 +1,289 @@
+import type { SealingKey } from '@minikms/crypto-core';
+import { LRUCache } from 'lru-cache';
+import { leaseSize, UseCounter } from './budget.ts';
+import type { Root } from './derive.ts';
+import { HierarchyError, noKey } from './errors.ts';
+import { scopeName } from './ids.ts';
+import type { ChangeClock, KeyStatus, KeyStore, KeyVersionRow, Lease, NewKeyVersion, Scope } from './ports.ts';
+import type { RowCache } from './row-cache.ts';
+import { SingleFlight } from './single-flight.ts';
+import { VersionCache } from './version-cache.ts';
+import { newKeyVersion } from './wrap.ts';
+
+export interface KeyringOptions {
+  readonly root: Root;
+  readonly store: KeyStore;
+  readonly changes: ChangeClock;
+  /** Second-level cache of wrapped rows. */
+  readonly rows?: RowCache | undefined;
+  /** Budget of key versions made from now on; 1 to 2^32. */
+  readonly maxEncryptions: number;
+  /** Unwrapped key versions held in memory at most. */
+  readonly cacheSize: number;
+  /** How long, in milliseconds, an unwrapped key version is used before its row is read again. */
+  readonly cacheTtlMs: number;
+  /** Milliseconds that never go back. */
+  readonly now: () => number;
+  /** Told of rotations that nobody asked for, and of those that failed and will be tried again. */
+  readonly onAutoRotation?: ((event: AutoRotation) => void) | undefined;
+}
+
+export interface AutoRotation extends Scope {
+  readonly oldKeyVersionId: string;
+  /** Why it failed; `undefined` when the successor was made. */
+  readonly error: unknown;
+}
+
+/** A key to encrypt with, to be used in the same turn of the event loop, and how many times. */
+export interface Encryptor {
+  readonly keyVersionId: string;
+  readonly key: SealingKey;
+  /** 1 to what was wanted. */
+  readonly granted: number;
+}
+
+/** What is known of a scope's current version. */
+export interface KeyInfo {
+  readonly keyVersionId: string;
+  readonly version: number;
+  readonly status: KeyStatus;
+  /** Encryptions made: exact for this server, at most a second behind for others. */
+  readonly encryptions: number;
+  readonly maxEncryptions: number;
+}
+
+/** The version of a scope that encrypts now, and what this server may still do with it. */
+interface Current {
+  readonly scope: Scope;
+  readonly id: string;
+  /** Its name in the cache of unwrapped versions. */
+  readonly versionName: string;
+  readonly maxEncryptions: number;
+  readonly position: number;
+  readonly expires: number;
+  leaseSize: number;
+  /** Uses leased and not yet made. */
+  remaining: number;
+  refilling: boolean;
+}
+
+/**
+ * The data encryption keys of all tenants, unwrapped as needed and kept in a bounded cache. A warm key costs no round
+ * trip. Failures of the store come through as they are (`STORE_UNAVAILABLE`).
+ *
+ * Whoever makes one runs {@link recordUses} about once a second, {@link sweep} now and then, and {@link close} at the end.
+ */
+export class Keyring {
+  readonly #options: KeyringOptions;
+  readonly #uses: UseCounter;
+  readonly #versions: VersionCache;
+  readonly #currents: LRUCache<string, Current>;
+  readonly #loads = new SingleFlight();
+  readonly #rotations = new SingleFlight();
+
+  constructor(options: KeyringOptions) {
+    this.#options = options;
+    this.#uses = new UseCounter(options.store);
+    this.#versions = new VersionCache(options);
+    this.#currents = new LRUCache({ max: options.cacheSize });
+  }
+
+  /**
+   * A key to encrypt with for this scope, which gets its first key version if it has none. Synchronous when warm.
+   *
+   * @param wanted 1 or more; call again for what was not granted.
+   */
+  encryptor(scope: Scope, wanted: number): Encryptor | Promise<Encryptor> {
+    const name = scopeName(scope);
+    const current = this.#currents.get(name);
+    if (current !== undefined && this.#versions.isWarm(scope, current)) {
+      const encryptor = this.#take(name, current, wanted);
+      if (encryptor !== undefined) return encryptor;
+    }
+    return this.#loadAndTake(scope, name, wanted);
+  }
+
+  /**
+   * The key of a key version of this scope, to be used in the same turn of the event loop. Synchronous when warm.
+   *
+   * @param keyVersionId 16 bytes.
+   * @throws HierarchyError `KEY_NOT_FOUND` when the tenant has no such scope; CryptoError `CIPHERTEXT_INVALID` when the
+   *   scope has no such version: nothing that exists can have made the ciphertext.
+   */
+  decryptor(scope: Scope, keyVersionId: Uint8Array): SealingKey | Promise<SealingKey> {
+    return this.#versions.find(scope, keyVersionId);
+  }
+
+  /** Makes the scope's first key version; for a scope that has one, returns the current. */
+  async create(scope: Scope): Promise<{ readonly keyVersionId: string; readonly version: number }> {
+    const { row } = await this.#leaseOrCreate(scope, 0);
+    return { keyVersionId: row.id, version: row.version };
+  }
+
+  /**
+   * Makes a new current version; the old one only decrypts from now on.
+   *
+   * @throws HierarchyError `KEY_NOT_FOUND`; `ROTATION_CONFLICT` when ten others came first.
+   */
+  async rotate(scope: Scope): Promise<NewKeyVersion> {
+    for (let attempt = 0; attempt < 10; attempt++) {
+      const current = await this.#options.store.findCurrent(scope);
+      if (current === undefined) throw noKey();
+      const successor = await this.#succeed(current);
+      if (successor !== undefined) return successor;
+    }
+    throw new HierarchyError('ROTATION_CONFLICT', 'other rotations of this scope kept coming first: try again');
+  }
+
+  /** @throws HierarchyError `KEY_NOT_FOUND` */
+  info(scope: Scope): Promise<KeyInfo> {
+    return this.#uses.recordThen(async () => {
+      const row = await this.#options.store.findCurrent(scope);
+      if (row === undefined) throw noKey();
+      return {
+        keyVersionId: row.id,
+        version: row.version,
+        status: row.status,
+        encryptions: row.recordedUses + this.#uses.pending(row.id),
+        maxEncryptions: row.maxEncryptions,
+      };
+    });
+  }
+
+  /** Writes down how often keys were used since the last time. */
+  recordUses(): Promise<void> {
+    return this.#uses.record();
+  }
+
+  /** Destroys keys that are past their time. */
+  sweep(): void {
+    this.#versions.sweep();
+  }
+
+  /** Unwrapped key versions held now. */
+  get size(): number {
+    return this.#versions.size;
+  }
+
+  /** Records uses and destroys every key held. */
+  async close(): Promise<void> {
+    try {
+      await this.#uses.record();
+    } finally {
+      this.#currents.clear();
+      this.#versions.clear();
+    }
+  }
+
+  #take(name: string, current: Current, wanted: number): Encryptor | undefined {
+    if (current.remaining === 0) return undefined;
+    const key = this.#versions.held(current.versionName);
+    if (key === undefined) return undefined;
+    const granted = Math.min(wanted, current.remaining);
+    current.remaining -= granted;
+    this.#uses.add(current.scope, current.id, granted);
+    if (current.remaining < current.leaseSize / 4 && !current.refilling) void this.#refill(name, current);
+    return { keyVersionId: current.id, key, granted };
+  }
+
+  async #loadAndTake(scope: Scope, name: string, wanted: number): Promise<Encryptor> {
+    // Ends: each round leases at least one use, makes a successor, or throws.
+    for (;;) {
+      await this.#loads.run(name, () => this.#load(scope, name, wanted));
+      const current = this.#currents.get(name);
+      // The row was just read: good to use, unless it is known to have changed meanwhile.
+      if (current === undefined || this.#options.changes.changedSince(scope, current.position)) continue;
+      const encryptor = this.#take(name, current, wanted);
+      if (encryptor !== undefined) return encryptor;
+    }
+  }
+
+  async #load(scope: Scope, name: string, wanted: number): Promise<void> {
+    const { changes, cacheTtlMs, maxEncryptions, now } = this.#options;
+    const position = changes.position();
+    const old = this.#currents.get(name);
+    const enough = old !== undefined && old.remaining >= wanted;
+    const size = enough ? old.leaseSize : leaseSize(old?.leaseSize ?? 0, old?.maxEncryptions ?? maxEncryptions);
+    const lease = await this.#leaseOrCreate(scope, enough ? 0 : Math.max(size, wanted));
+    const { row } = lease;
+    let remaining = lease.granted;
+    if (old !== undefined && old.id === row.id) {
+      // What this server had leased of the same version and not used is still its own.
+      remaining += old.remaining;
+      old.remaining = 0;
+    }
+    // spec/key-hierarchy.md §6: past its budget a version never encrypts again.
+    if (remaining === 0) return this.#autoRotate(row);
+    this.#currents.set(name, {
+      scope: { tenantId: scope.tenantId, scopeId: scope.scopeId },
+      id: row.id,
+      versionName: this.#versions.put(row, position).name,
+      maxEncryptions: row.maxEncryptions,
+      position,
+      expires: now() + cacheTtlMs,
+      leaseSize: size,
+      remaining,
+      refilling: false,
+    });
+    this.#rotateIfDue(lease);
+  }
+
+  /** Leases more before the last is used up, so that a busy key never waits. */
+  async #refill(name: string, current: Current): Promise<void> {
+    current.refilling = true;
+    try {
+      const size = leaseSize(current.leaseSize, current.maxEncryptions);
+      const lease = await this.#options.store.lease(current.scope, size);
+      if (lease === undefined || this.#currents.peek(name) !== current) return;
+      if (lease.row.id !== current.id) {
+        this.#currents.delete(name);
+        return;
+      }
+      current.leaseSize = size;
+      current.remaining += lease.granted;
+      this.#rotateIfDue(lease);
+    } catch {
+      // Nobody waits for this; a call that finds nothing left asks again and gets the error.
+    } finally {
+      current.refilling = false;
+    }
+  }
+
+  async #leaseOrCreate(scope: Scope, wanted: number): Promise<Lease> {
+    const { root, store, maxEncryptions } = this.#options;
+    const lease =
+      (await store.lease(scope, wanted)) ??
+      (await store.createFirst(newKeyVersion(root, scope, 1, maxEncryptions), wanted)) ??
+      // Somebody else came first.
+      (await store.lease(scope, wanted));
+    if (lease === undefined) throw noKey();
+    return lease;
+  }
+
+  #rotateIfDue(lease: Lease): void {
+    // The caller goes on with what it has leased; should this fail, the next lease tries again.
+    if (lease.row.status === 'rotate_pending') this.#autoRotate(lease.row).catch(() => {});
+  }
+
+  #autoRotate(row: KeyVersionRow): Promise<void> {
+    const event = { tenantId: row.tenantId, scopeId: row.scopeId, oldKeyVersionId: row.id };
+    return this.#rotations.run(row.id, async () => {
+      try {
+        const successor = await this.#succeed(row);
+        // Otherwise another server made it, and told.
+        if (successor !== undefined) this.#options.onAutoRotation?.({ ...event, error: undefined });
+      } catch (error) {
+        this.#options.onAutoRotation?.({ ...event, error });
+        throw error;
+      }
+    });
+  }
+
+  async #succeed(current: KeyVersionRow): Promise<NewKeyVersion | undefined> {
+    const { root, store, maxEncryptions } = this.#options;
+    const successor = newKeyVersion(root, current, current.version + 1, maxEncryptions);
+    const won = await store.succeed(current.id, successor);
+    this.#currents.delete(scopeName(current));
+    return won ? successor : undefined;
+  }
+}

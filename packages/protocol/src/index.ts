@@ -1,0 +1,1 @@
+export * from './gen/minikms/v1/kms.ts';

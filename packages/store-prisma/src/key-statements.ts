@@ -1,0 +1,97 @@
+import { columns } from './key-row.ts';
+import type { Statement } from './transaction.ts';
+
+// The same words as the index key_versions_current has, and never a parameter, or the planner could not use it.
+const CURRENT = `status IN ('active', 'rotate_pending')`;
+
+/** 90 % of the budget, exactly and in integers: leased >= ceil(0.9 * max). */
+function statusAt(leased: string, max: string): string {
+  return `CASE WHEN ${leased} * 10 >= ${max} * 9 THEN 'rotate_pending' ELSE 'active' END`;
+}
+
+/** $1 tenant, $2 scope. */
+export const CURRENT_VERSION: Statement = {
+  name: 'minikms_current',
+  text: `SELECT ${columns('k')} FROM key_versions k WHERE k.tenant_id = $1 AND k.scope_id = $2 AND k.${CURRENT}`,
+};
+
+/**
+ * $1 tenant, $2 scope, $3 wanted. No row: the scope had no current version when the statement began. A row of nulls: it
+ * had one, which a successor replaced while the statement waited for it.
+ *
+ * The status is computed of a row that is current, and leased_uses never falls: rotate_pending stays.
+ */
+export const LEASE: Statement = {
+  name: 'minikms_lease',
+  text: `
+    WITH held AS (
+      SELECT tenant_id, scope_id, version,
+             leased_uses + least($3::bigint, max_encryptions - leased_uses) AS leased,
+             least($3::bigint, max_encryptions - leased_uses) AS granted
+      FROM key_versions WHERE tenant_id = $1 AND scope_id = $2 AND ${CURRENT}
+      FOR UPDATE
+    ), leased AS (
+      UPDATE key_versions k
+      SET leased_uses = held.leased, updated_at = now(),
+          status = CASE k.status WHEN 'active' THEN ${statusAt('held.leased', 'k.max_encryptions')} ELSE k.status END
+      FROM held
+      WHERE k.tenant_id = held.tenant_id AND k.scope_id = held.scope_id AND k.version = held.version
+      RETURNING ${columns('k')}, held.granted
+    )
+    SELECT leased.*
+    FROM (SELECT FROM key_versions WHERE tenant_id = $1 AND scope_id = $2 AND ${CURRENT}) seen
+    LEFT JOIN leased ON true`,
+};
+
+const INSERTED =
+  'tenant_id, scope_id, id, version, wrapped_dek, root_key_id, salt_id, tenant_key_generation, max_encryptions';
+const GIVEN = '$1, $2, $3::uuid, $4::integer, $5::bytea, $6::bytea, $7::bytea, $8::integer, $9::bigint';
+
+/** $1–$9 as {@link SUCCESSOR}, $10 wanted. No row when the scope has a version of whatever status. */
+export const FIRST: Statement = {
+  name: 'minikms_first',
+  text: `
+    INSERT INTO key_versions AS k (${INSERTED}, leased_uses, status)
+    SELECT ${GIVEN}, least($10::bigint, $9::bigint), ${statusAt('least($10::bigint, $9::bigint)', '$9::bigint')}
+    WHERE NOT EXISTS (SELECT FROM key_versions WHERE tenant_id = $1 AND scope_id = $2)
+    ON CONFLICT DO NOTHING
+    RETURNING ${columns('k')}, k.leased_uses AS granted`,
+};
+
+/** $1 tenant, $2 scope, $3 id, $4 version, $5 wrapped DEK, $6 root key id, $7 salt id, $8 generation, $9 budget. */
+export const SUCCESSOR: string = `INSERT INTO key_versions (${INSERTED}) VALUES (${GIVEN})`;
+
+/** $1 tenant, $2 scope, $3 id. Locks the row and looks again if it had to wait; no row when it is not current. */
+export const RETIRE: string = `
+  UPDATE key_versions SET status = 'retired', updated_at = now()
+  WHERE tenant_id = $1 AND scope_id = $2 AND id = $3 AND ${CURRENT}
+  RETURNING version`;
+
+/** $1 tenant, $2 scope, $3 id. No row: the scope has no version. A row of nulls: it has others. */
+export const FIND_VERSION: Statement = {
+  name: 'minikms_version',
+  text: `
+    SELECT ${columns('k')}
+    FROM (SELECT FROM key_versions WHERE tenant_id = $1 AND scope_id = $2 LIMIT 1) seen
+    LEFT JOIN key_versions k ON k.tenant_id = $1 AND k.scope_id = $2 AND k.id = $3::uuid`,
+};
+
+/** $1 tenants, $2 scopes, $3 ids, $4 uses: arrays. Every server locks the rows in the same order: no deadlock. */
+export const RECORD_USES: Statement = {
+  name: 'minikms_uses',
+  text: `
+    WITH used AS (
+      SELECT tenant_id, scope_id, id, sum(uses)::bigint AS uses
+      FROM unnest($1::text[], $2::text[], $3::uuid[], $4::bigint[]) AS u (tenant_id, scope_id, id, uses)
+      GROUP BY tenant_id, scope_id, id
+    ), held AS (
+      SELECT k.tenant_id, k.scope_id, k.version, used.uses
+      FROM key_versions k
+      JOIN used ON k.tenant_id = used.tenant_id AND k.scope_id = used.scope_id AND k.id = used.id
+      ORDER BY k.tenant_id, k.scope_id, k.version
+      FOR UPDATE OF k
+    )
+    UPDATE key_versions k SET recorded_uses = k.recorded_uses + held.uses, updated_at = now()
+    FROM held
+    WHERE k.tenant_id = held.tenant_id AND k.scope_id = held.scope_id AND k.version = held.version`,
+};

@@ -1,0 +1,101 @@
+import type { KeyStore, KeyVersionRow, Lease, NewKeyVersion, Scope, VersionUses } from '@minikms/key-hierarchy';
+import type { Pool } from 'pg';
+import { appendChange } from './changes.ts';
+import { unavailable } from './failure.ts';
+import { keyVersionRow, type StoredKeyVersion } from './key-row.ts';
+import * as sql from './key-statements.ts';
+import { run, transaction } from './transaction.ts';
+
+type Granted = StoredKeyVersion & { readonly granted: string };
+/** What an outer join yields: a row, or nothing but nulls. */
+type Nullable<Row> = Row | { readonly id: null };
+
+const USES_PER_STATEMENT = 1_000;
+const LEASE_TRIES = 8;
+
+/** The `key_versions` table as the key hierarchy's port. */
+export function keyStore(pool: Pool): KeyStore {
+  return {
+    lease: (scope, wanted) => lease(pool, scope, wanted),
+    createFirst: (first, wanted) => createFirst(pool, first, wanted),
+    succeed: (currentId, successor) => succeed(pool, currentId, successor),
+    findCurrent: (scope) => findCurrent(pool, scope),
+    findVersion: (scope, id) => findVersion(pool, scope, id),
+    recordUses: (uses) => recordUses(pool, uses),
+  };
+}
+
+async function lease(pool: Pool, scope: Scope, wanted: number): Promise<Lease | undefined> {
+  if (wanted === 0) {
+    const row = await findCurrent(pool, scope);
+    return row && { row, granted: 0 };
+  }
+  for (let tries = 0; tries < LEASE_TRIES; tries++) {
+    const [found] = await run<Nullable<Granted>>(pool, sql.LEASE, [scope.tenantId, scope.scopeId, wanted]);
+    if (found === undefined) return undefined;
+    // A row of nulls: a successor came while the statement waited. The next statement sees it.
+    if (found.id !== null) return { row: keyVersionRow(found), granted: Number(found.granted) };
+  }
+  throw unavailable(new Error(`the current version was replaced ${LEASE_TRIES} times while leasing`));
+}
+
+async function createFirst(pool: Pool, first: NewKeyVersion, wanted: number): Promise<Lease | undefined> {
+  if (first.version !== 1) throw new Error(`the first version of a scope is 1, not ${first.version}`);
+  const [made] = await run<Granted>(pool, sql.FIRST, [...given(first), wanted]);
+  return made && { row: keyVersionRow(made), granted: Number(made.granted) };
+}
+
+function succeed(pool: Pool, currentId: string, successor: NewKeyVersion): Promise<boolean> {
+  const { tenantId, scopeId, version } = successor;
+  return transaction(pool, async (client) => {
+    const { rows } = await client.query<{ version: number }>(sql.RETIRE, [tenantId, scopeId, currentId]);
+    const retired = rows[0];
+    if (retired === undefined) return false;
+    if (version !== retired.version + 1) {
+      throw new Error(`the successor of version ${retired.version} is not version ${version}`);
+    }
+    await client.query(sql.SUCCESSOR, given(successor));
+    // Last: every change of the installation waits for the counter's row from here to COMMIT.
+    await appendChange(client, successor);
+    return true;
+  });
+}
+
+async function findCurrent(pool: Pool, scope: Scope): Promise<KeyVersionRow | undefined> {
+  const [row] = await run<StoredKeyVersion>(pool, sql.CURRENT_VERSION, [scope.tenantId, scope.scopeId]);
+  return row && keyVersionRow(row);
+}
+
+async function findVersion(pool: Pool, scope: Scope, id: string): Promise<KeyVersionRow | 'other' | 'none'> {
+  const values = [scope.tenantId, scope.scopeId, id];
+  const [row] = await run<Nullable<StoredKeyVersion>>(pool, sql.FIND_VERSION, values);
+  if (row === undefined) return 'none';
+  return row.id === null ? 'other' : keyVersionRow(row);
+}
+
+async function recordUses(pool: Pool, uses: readonly VersionUses[]): Promise<void> {
+  for (let from = 0; from < uses.length; from += USES_PER_STATEMENT) {
+    const chunk = uses.slice(from, from + USES_PER_STATEMENT);
+    await run(pool, sql.RECORD_USES, [
+      chunk.map((used) => used.tenantId),
+      chunk.map((used) => used.scopeId),
+      chunk.map((used) => used.id),
+      chunk.map((used) => used.uses),
+    ]);
+  }
+}
+
+/** $1–$9 of the inserting statements. */
+function given(key: NewKeyVersion): unknown[] {
+  return [
+    key.tenantId,
+    key.scopeId,
+    key.id,
+    key.version,
+    key.wrappedDek,
+    key.rootKeyId,
+    key.saltId,
+    key.tenantKeyGeneration,
+    key.maxEncryptions,
+  ];
+}

@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pnpm, Refusal, root } from './workspace-root.mjs';
+
+const stampFile = join(root, 'node_modules', '.minikms-install');
+
+/** Installs the dependencies unless exactly these are installed. */
+export async function install() {
+  requirePlatform();
+  const stamp = stampOf();
+  if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return;
+  process.stderr.write('Installing…\n');
+  // No stamp while it runs: an interrupted installation is not a finished one.
+  rmSync(stampFile, { force: true });
+  // CI: pnpm is not to ask anything.
+  const { ok, output } = await pnpm(['install', '--frozen-lockfile', '--prefer-offline'], { CI: 'true' });
+  if (!ok) throw new Refusal(explain(output));
+  writeFileSync(stampFile, stamp);
+}
+
+function requirePlatform() {
+  const major = Number(process.versions.node.split('.')[0]);
+  if (major < 20) throw new Refusal(`miniKMS needs Node 20 or newer; this is ${process.versions.node}.`);
+  const { platform, arch } = process;
+  if (platform === 'win32') throw new Refusal('miniKMS is developed on Linux and macOS; on Windows, use WSL.');
+  // What the pinned Node and the embedded PostgreSQL are built for.
+  const musl = platform === 'linux' && process.report.getReport().header.glibcVersionRuntime === undefined;
+  if (!['linux', 'darwin'].includes(platform) || !['x64', 'arm64'].includes(arch) || musl) {
+    const here = `${platform}-${arch}${musl ? ' (musl)' : ''}`;
+    throw new Refusal(`miniKMS is developed on Linux (glibc) and macOS, x64 or arm64; this is ${here}.`);
+  }
+}
+
+/** Everything that decides what an installation holds. */
+function stampOf() {
+  const hash = createHash('sha256').update(`${process.platform}-${process.arch}\n`);
+  const folders = ['packages', 'apps', 'dev'].flatMap((parent) =>
+    existsSync(join(root, parent)) ? readdirSync(join(root, parent)).map((name) => join(parent, name)) : [],
+  );
+  const manifests = ['', 'bench', 'examples', ...folders.sort()].map((folder) => join(folder, 'package.json'));
+  for (const file of ['pnpm-lock.yaml', 'pnpm-workspace.yaml', ...manifests]) {
+    const path = join(root, file);
+    if (existsSync(path)) hash.update(`${file}\0`).update(readFileSync(path)).update('\0');
+  }
+  return `${hash.digest('hex')}\n`;
+}
+
+function explain(output) {
+  if (/ENOTFOUND|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|ECONNREFUSED|ETIMEDOUT|ECONNRESET|dns error|error sending/i.test(output)) {
+    return `${output}\nThe package registry cannot be reached: miniKMS needs the network once, to install.`;
+  }
+  return `${output}\nThe installation failed.`;
+}
