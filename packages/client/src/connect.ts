@@ -1,0 +1,96 @@
+import { type CallOptions, ChannelCredentials, Client, Metadata, status } from '@grpc/grpc-js';
+import * as proto from '@minikms/protocol';
+import { type Calls, calls, type Invoke } from './calls.ts';
+import { MiniKmsError } from './errors.ts';
+
+const MESSAGE_LIMIT = 8 * 1024 * 1024;
+const DEFAULT_DEADLINE_MS = 10_000;
+
+export interface ConnectOptions {
+  /** `host:port`. */
+  readonly address: string;
+  /** Bearer token, sent with every call; only ever over TLS or to a loopback address. */
+  readonly token?: string;
+  /** PEM. `true` trusts the machine's own certificate authorities; without it the connection is in clear. */
+  readonly tls?: true | { readonly ca?: Buffer; readonly cert?: Buffer; readonly key?: Buffer };
+  /** Milliseconds that a call may take; 10,000 unless given here or with the call. */
+  readonly deadlineMs?: number;
+}
+
+export interface MiniKms {
+  /** Encrypt, decrypt, rotate: service `minikms.v1.KMSService`. */
+  readonly kms: Calls<typeof proto.KMSServiceService, KmsRequests>;
+  /** Waits until the server answers. @throws MiniKmsError `UNAVAILABLE` after `deadlineMs`. */
+  ready(deadlineMs?: number): Promise<void>;
+  /** Closes the connection; calls under way are cancelled. */
+  close(): void;
+}
+
+interface KmsRequests {
+  readonly encrypt: typeof proto.EncryptRequest;
+  readonly decrypt: typeof proto.DecryptRequest;
+  readonly batchEncrypt: typeof proto.BatchEncryptRequest;
+  readonly batchDecrypt: typeof proto.BatchDecryptRequest;
+  readonly createDataKey: typeof proto.CreateDataKeyRequest;
+  readonly rotateDataKey: typeof proto.RotateDataKeyRequest;
+  readonly reEncrypt: typeof proto.ReEncryptRequest;
+  readonly getKeyInfo: typeof proto.GetKeyInfoRequest;
+}
+
+const KMS_REQUESTS: KmsRequests = {
+  encrypt: proto.EncryptRequest,
+  decrypt: proto.DecryptRequest,
+  batchEncrypt: proto.BatchEncryptRequest,
+  batchDecrypt: proto.BatchDecryptRequest,
+  createDataKey: proto.CreateDataKeyRequest,
+  rotateDataKey: proto.RotateDataKeyRequest,
+  reEncrypt: proto.ReEncryptRequest,
+  getKeyInfo: proto.GetKeyInfoRequest,
+};
+
+/**
+ * A connection to a miniKMS server. It connects when first used and again after every loss.
+ *
+ * @throws TypeError when a token would travel in clear to another machine.
+ */
+export function connect(options: ConnectOptions): MiniKms {
+  if (options.token !== undefined && options.tls === undefined && !isLoopback(options.address)) {
+    throw new TypeError('a token would travel in clear: set tls');
+  }
+  const client = new Client(options.address, credentials(options.tls), {
+    'grpc.max_receive_message_length': MESSAGE_LIMIT,
+    'grpc.max_send_message_length': MESSAGE_LIMIT,
+  });
+  const metadata = new Metadata();
+  if (options.token !== undefined) metadata.set('authorization', `Bearer ${options.token}`);
+  const deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
+
+  const invoke: Invoke = (method, request, call, done) => {
+    const settings: CallOptions = { deadline: Date.now() + (call?.deadlineMs ?? deadlineMs) };
+    const { path, requestSerialize, responseDeserialize } = method;
+    return client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, metadata.clone(), settings, done);
+  };
+  return {
+    kms: calls(proto.KMSServiceService, KMS_REQUESTS, invoke),
+    ready: (ms = deadlineMs) =>
+      new Promise((resolve, reject) => {
+        client.waitForReady(Date.now() + ms, (error) => (error === undefined ? resolve() : reject(unreachable(options.address))));
+      }),
+    close: () => client.close(),
+  };
+}
+
+function unreachable(address: string): MiniKmsError {
+  const details = `no miniKMS server answers at ${address}`;
+  return new MiniKmsError(Object.assign(new Error(details), { code: status.UNAVAILABLE, details, metadata: new Metadata() }));
+}
+
+function credentials(tls: ConnectOptions['tls']): ChannelCredentials {
+  if (tls === undefined) return ChannelCredentials.createInsecure();
+  if (tls === true) return ChannelCredentials.createSsl();
+  return ChannelCredentials.createSsl(tls.ca ?? null, tls.key ?? null, tls.cert ?? null);
+}
+
+function isLoopback(address: string): boolean {
+  return /^(dns:\/*)?(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/.test(address);
+}
