@@ -7,7 +7,7 @@ const root = import.meta.dirname;
 // Slow tests run alone, by `npm run test:slow`, and only then.
 const slow = process.env['MINIKMS_SLOW'] === '1';
 
-const folders = globSync(['packages/*', 'apps/*', 'dev/*'], { cwd: root })
+const folders = globSync(['packages/*', 'apps/*', 'dev/*', 'test'], { cwd: root })
   .filter((folder) => existsSync(join(root, folder, 'package.json')))
   .toSorted();
 
@@ -15,8 +15,9 @@ const projects = folders.map((folder) => ({
   test: {
     name: basename(folder),
     root: join(root, folder),
-    include: [slow ? 'test/**/*.slow.test.ts' : 'test/**/*.test.ts'],
-    exclude: slow ? [] : ['**/*.slow.test.ts'],
+    // The folder `test` of the root is a workspace package itself.
+    include: [`${folder === 'test' ? '' : 'test/'}**/*${slow ? '.slow' : ''}.test.ts`],
+    exclude: ['**/node_modules/**', ...(slow ? [] : ['**/*.slow.test.ts'])],
     // Generous: a test that starts servers shares its cores with others that do. What hangs should still end.
     testTimeout: slow ? 900_000 : 60_000,
     hookTimeout: slow ? 300_000 : 60_000,

@@ -24,7 +24,7 @@ async function main(args: readonly string[]): Promise<number> {
   const postgres = await startPostgres({ directory: join(state, 'postgres'), durable: true });
   try {
     if (stopped.signal.aborted) return 0;
-    console.error('PostgreSQL is running, its data in .minikms');
+    console.error(`PostgreSQL is running, its data in ${postgres.folder}`);
     return await serve(postgres, args);
   } finally {
     await postgres.stop();
@@ -46,8 +46,9 @@ async function serve(postgres: Postgres, args: readonly string[]): Promise<numbe
     // The server stops gracefully when this channel closes, be it by us or by our death.
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
+  // A moment later: from a terminal the server has the Ctrl-C itself, and coming second it would look like impatience.
   const stop = (): void => {
-    if (server.connected) server.disconnect();
+    setTimeout(() => server.connected && server.disconnect(), 250);
   };
   stopped.signal.addEventListener('abort', stop);
   const [status, signal] = (await once(server, 'exit')) as [number | null, NodeJS.Signals | null];
@@ -61,4 +62,4 @@ try {
   process.exitCode = 1;
 }
 // The channel to our parent would keep us here.
-if (process.connected) process.disconnect();
+if (process.connected) process.disconnect?.();

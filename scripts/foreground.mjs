@@ -10,7 +10,11 @@ import { constants } from 'node:os';
  * should not have to guess whether a second Ctrl-C was meant.
  */
 export function foreground(program, args, { cwd, env, attached }) {
-  const child = spawn(program, args, { cwd, env, stdio: ['inherit', 'inherit', 'inherit', ...(attached ? ['ipc'] : [])] });
+  const child = spawn(program, args, {
+    cwd,
+    env,
+    stdio: ['inherit', 'inherit', 'inherit', ...(attached ? ['ipc'] : [])],
+  });
   const stop = (signal) => {
     if (attached) {
       if (child.connected) child.disconnect();

@@ -14,7 +14,9 @@ export async function install() {
   // No stamp while it runs: an interrupted installation is not a finished one.
   rmSync(stampFile, { force: true });
   // CI: pnpm is not to ask anything.
-  const { ok, output } = await pnpm(['install', '--frozen-lockfile', '--prefer-offline'], { CI: 'true' });
+  const { ok, output } = await pnpm(['install', '--frozen-lockfile', '--prefer-offline', '--reporter=append-only'], {
+    CI: 'true',
+  });
   if (!ok) throw new Refusal(explain(output));
   writeFileSync(stampFile, stamp);
 }
@@ -38,7 +40,7 @@ function stampOf() {
   const folders = ['packages', 'apps', 'dev'].flatMap((parent) =>
     existsSync(join(root, parent)) ? readdirSync(join(root, parent)).map((name) => join(parent, name)) : [],
   );
-  const manifests = ['', 'bench', 'examples', ...folders.sort()].map((folder) => join(folder, 'package.json'));
+  const manifests = ['', 'bench', 'examples', 'test', ...folders.sort()].map((folder) => join(folder, 'package.json'));
   for (const file of ['pnpm-lock.yaml', 'pnpm-workspace.yaml', ...manifests]) {
     const path = join(root, file);
     if (existsSync(path)) hash.update(`${file}\0`).update(readFileSync(path)).update('\0');
@@ -47,8 +49,10 @@ function stampOf() {
 }
 
 function explain(output) {
-  if (/ENOTFOUND|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|ECONNREFUSED|ETIMEDOUT|ECONNRESET|dns error|error sending/i.test(output)) {
-    return `${output}\nThe package registry cannot be reached: miniKMS needs the network once, to install.`;
+  const offline = /ENOTFOUND|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|ECONNREFUSED|ETIMEDOUT|error sending request/;
+  const cause = offline.exec(output)?.[0];
+  if (cause !== undefined) {
+    return `The package registry cannot be reached (${cause}): miniKMS needs the network once, to install.`;
   }
-  return `${output}\nThe installation failed.`;
+  return `${output.split('\n').slice(-60).join('\n')}\nThe installation failed.`;
 }

@@ -4,31 +4,36 @@ import { ConfigError } from './config.ts';
 
 /** What a person sees when a development server is ready: what it is, and one command to try. */
 export function developmentBanner(port: number): string {
-  const bytes = Buffer.from('hello').toString('base64');
+  const address = port === 50_051 ? '' : `MINIKMS_ADDR=127.0.0.1:${port} `;
   return `
   miniKMS development server on 127.0.0.1:${port}
-  Not for production: no TLS, and every local caller is an operator.
+  Not for production: no TLS, and everybody on this machine is an operator.
 
   Try it, in another terminal:
 
-    npm run example
+    ${address}npm run example
 
-  or, with grpcurl (bytes are base64):
+  Ctrl-C stops it. Keys and data are kept.
 
-    grpcurl -plaintext -d '{"tenant_id":"acme","scope_id":"app","plaintext":"${bytes}"}' \\
-      127.0.0.1:${port} minikms.v1.KMSService/Encrypt
-
-  Ctrl-C stops it; keys and data stay in .minikms/
 `;
 }
 
-/** What a person is told of a start that failed. */
-export function startFailure(error: unknown): string {
+/** What a person is told of a start that failed, and the exit code: 2 for what was typed or configured, 1 otherwise. */
+export function startFailure(error: unknown): { readonly message: string; readonly exitCode: number } {
+  const exitCode = error instanceof ConfigError || isUsage(error) ? 2 : 1;
+  return { message: failureText(error), exitCode };
+}
+
+function isUsage(error: unknown): error is Error {
+  return error instanceof TypeError && 'code' in error;
+}
+
+function failureText(error: unknown): string {
   if (error instanceof ConfigError) {
     return ['kms-server cannot start with this configuration:', ...error.problems.map((problem) => `  - ${problem}`), ''].join('\n');
   }
   if (error instanceof KmsError) return `kms-server cannot start: ${error.message} (${error.code})\n`;
-  if (error instanceof TypeError && 'code' in error) return `kms-server: ${error.message}\n${USAGE}`;
+  if (isUsage(error)) return `kms-server: ${error.message}\n${USAGE}`;
   return `kms-server cannot start: ${error instanceof Error ? error.message : String(error)}\n`;
 }
 

@@ -111,6 +111,7 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(startFailure(error));
-  process.exit(1);
+  const { message, exitCode } = startFailure(error);
+  process.stderr.write(message);
+  process.exit(exitCode);
 });

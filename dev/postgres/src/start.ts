@@ -26,10 +26,12 @@ export type StartOptions = {
   readonly disposable?: boolean;
 };
 
-/** A running server: `url` names its database `minikms` with the superuser's password, `pid` is the postmaster. */
+/** A running server: `url` names its database `minikms` with the superuser's password, `pid` is the postmaster's. */
 export type Postgres = {
   readonly url: string;
   readonly pid: number;
+  /** Where its data are: not in the directory when PostgreSQL, which does not run as root, cannot get there. */
+  readonly folder: string;
   /** Stops the server and resolves when it is gone; a second call waits for the same end. */
   stop(): Promise<void>;
 };
@@ -61,7 +63,7 @@ export async function startPostgres({ directory, durable, disposable = false }: 
       await stopLeftover(cluster.data);
       lock.release();
     };
-    return { url: `${address}/minikms`, pid: server.pid, stop: () => (stopped ??= stop()) };
+    return { url: `${address}/minikms`, pid: server.pid, folder: home.folder, stop: () => (stopped ??= stop()) };
   } catch (error) {
     lock.release();
     throw error;
@@ -104,15 +106,17 @@ async function supervise(orders: Orders, log: string): Promise<Supervised | unde
   });
   closeSync(logFile);
   const exited = once(child, 'exit');
-  child.stdin.on('error', () => undefined);
-  child.stdin.write(`${JSON.stringify(orders)}\n`);
-  const said = createInterface(child.stdout);
+  // Pipes, both, as `stdio` above says; the types cannot tell when the third stream is a file.
+  const [stdin, stdout] = [child.stdin as Socket, child.stdout as Socket];
+  stdin.on('error', () => undefined);
+  stdin.write(`${JSON.stringify(orders)}\n`);
+  const said = createInterface(stdout);
   const ready = await Promise.race([once(said, 'line') as Promise<[string]>, exited.then(() => undefined)]);
   if (!ready) return undefined;
-  for (const stream of [child, child.stdin as Socket, child.stdout as Socket]) stream.unref();
+  for (const handle of [child, stdin, stdout]) handle.unref();
   const end = async (): Promise<void> => {
     child.ref();
-    child.stdin.end();
+    stdin.end();
     await exited;
   };
   return { pid: Number(ready[0].split(' ')[1]), end };

@@ -1,6 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -25,8 +26,7 @@ export async function spawnOwner(directory: string): Promise<Owner> {
     return value;
   };
   const { pid: postmaster } = JSON.parse(await nextLine()) as { pid: number };
-  const parent = execFileSync('ps', ['-o', 'ppid=', '-p', String(postmaster)], { encoding: 'utf8' });
-  return { process: child, postmaster, supervisor: Number(parent), nextLine };
+  return { process: child, postmaster, supervisor: look(postmaster)?.parent ?? Number.NaN, nextLine };
 }
 
 export async function killHard(owner: Owner): Promise<void> {
@@ -36,11 +36,21 @@ export async function killHard(owner: Owner): Promise<void> {
 }
 
 export function isAlive(pid: number): boolean {
+  const found = look(pid);
+  return found !== undefined && !found.state.startsWith('Z');
+}
+
+function look(pid: number): { state: string; parent: number } | undefined {
   try {
-    const state = execFileSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' });
-    return !state.startsWith('Z');
+    // Small Linux systems have no `ps`. The second field, the command in parentheses, may itself hold both.
+    const fields =
+      process.platform === 'linux'
+        ? readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '')
+        : execFileSync('ps', ['-o', 'stat=,ppid=', '-p', String(pid)], { encoding: 'utf8' });
+    const [state = '', parent] = fields.trim().split(/\s+/);
+    return { state, parent: Number(parent) };
   } catch {
-    return false;
+    return undefined;
   }
 }
 

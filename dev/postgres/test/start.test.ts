@@ -61,7 +61,9 @@ test('refuses a folder that is in use, and leaves its server alone', async () =>
 });
 
 test('of two first starts at once one wins', async () => {
-  const both = await Promise.allSettled([1, 2].map(() => startPostgres({ directory, durable: false, disposable: true })));
+  const both = await Promise.allSettled(
+    [1, 2].map(() => startPostgres({ directory, durable: false, disposable: true })),
+  );
   const winners = both.filter((result) => result.status === 'fulfilled');
   expect(winners).toHaveLength(1);
   for (const { value } of winners) {

@@ -1,5 +1,5 @@
-import type { ClientUnaryCall, requestCallback } from '@grpc/grpc-js';
-import { MiniKmsError } from './errors.ts';
+import { status, type ClientUnaryCall, type requestCallback } from '@grpc/grpc-js';
+import { failure, MiniKmsError } from './errors.ts';
 
 /** A method of a generated service definition. */
 export interface UnaryMethod {
@@ -13,17 +13,29 @@ interface Fillable {
   fromPartial(object: never): unknown;
 }
 
+/** The fields of a message that the caller cares about; the others have their defaults. */
+export type Fields<T> = T extends Uint8Array
+  ? Uint8Array
+  : T extends readonly (infer Item)[]
+    ? readonly Fields<Item>[]
+    : T extends object
+      ? { readonly [K in keyof T]?: Fields<T[K]> | undefined }
+      : T;
+
 export interface CallSettings {
   /** Milliseconds for this call. */
   readonly deadlineMs?: number;
-  /** Cancels the call. */
+  /** Cancels the call: it ends with a {@link MiniKmsError}, code `CANCELLED`. */
   readonly signal?: AbortSignal;
 }
 
-/** A function for each RPC: takes the fields that matter, returns the response, throws {@link MiniKmsError}. */
+/**
+ * A function for each RPC: takes the fields that matter, returns the response, throws {@link MiniKmsError}, or a
+ * `TypeError` for a string that no server could have been sent.
+ */
 export type Calls<D extends Readonly<Record<string, UnaryMethod>>, R extends Readonly<Record<keyof D, Fillable>>> = {
   readonly [M in keyof D]: (
-    request: Parameters<R[M]['fromPartial']>[0],
+    request: Fields<ReturnType<R[M]['fromPartial']>>,
     settings?: CallSettings,
   ) => Promise<ReturnType<D[M]['responseDeserialize']>>;
 };
@@ -45,8 +57,9 @@ export function calls<D extends Readonly<Record<string, UnaryMethod>>, R extends
     const method = definition[name] as unknown as Parameters<Invoke>[0];
     made[name] = (request, settings) =>
       new Promise((resolve, reject) => {
-        settings?.signal?.throwIfAborted();
+        if (settings?.signal?.aborted === true) throw failure(status.CANCELLED, 'cancelled before the call was made');
         const filled = (requests[name] as Fillable).fromPartial(request);
+        requireText(filled);
         const call = invoke(method, filled, settings, (error, response) => {
           settings?.signal?.removeEventListener('abort', cancel);
           if (error === null) resolve(response);
@@ -57,4 +70,13 @@ export function calls<D extends Readonly<Record<string, UnaryMethod>>, R extends
       });
   }
   return made as Calls<D, R>;
+}
+
+/** UTF-8 has no lone surrogates. Encoders replace them, which would make one aad, or one tenant, of different strings. */
+function requireText(message: unknown): void {
+  if (typeof message !== 'object' || message === null || message instanceof Uint8Array) return;
+  for (const [name, value] of Object.entries(message)) {
+    if (typeof value === 'string' && !value.isWellFormed()) throw new TypeError(`${name} holds a lone surrogate`);
+    if (typeof value === 'object') requireText(value);
+  }
 }

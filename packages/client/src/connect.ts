@@ -1,7 +1,7 @@
 import { type CallOptions, ChannelCredentials, Client, Metadata, status } from '@grpc/grpc-js';
 import * as proto from '@minikms/protocol';
 import { type Calls, calls, type Invoke } from './calls.ts';
-import { MiniKmsError } from './errors.ts';
+import { failure } from './errors.ts';
 
 const MESSAGE_LIMIT = 8 * 1024 * 1024;
 const DEFAULT_DEADLINE_MS = 10_000;
@@ -22,7 +22,7 @@ export interface MiniKms {
   readonly kms: Calls<typeof proto.KMSServiceService, KmsRequests>;
   /** Waits until the server answers. @throws MiniKmsError `UNAVAILABLE` after `deadlineMs`. */
   ready(deadlineMs?: number): Promise<void>;
-  /** Closes the connection; calls under way are cancelled. */
+  /** Takes no more calls, and closes the connection when those under way are done. */
   close(): void;
 }
 
@@ -60,29 +60,44 @@ export function connect(options: ConnectOptions): MiniKms {
   const client = new Client(options.address, credentials(options.tls), {
     'grpc.max_receive_message_length': MESSAGE_LIMIT,
     'grpc.max_send_message_length': MESSAGE_LIMIT,
+    // Through a proxy of the environment, loopback would be the proxy's, and the token would travel there in clear.
+    'grpc.enable_http_proxy': isLoopback(options.address) ? 0 : 1,
   });
   const metadata = new Metadata();
   if (options.token !== undefined) metadata.set('authorization', `Bearer ${options.token}`);
   const deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
 
+  let closed = false;
+
   const invoke: Invoke = (method, request, call, done) => {
+    if (closed) throw failure(status.CANCELLED, 'the connection was closed');
     const settings: CallOptions = { deadline: Date.now() + (call?.deadlineMs ?? deadlineMs) };
     const { path, requestSerialize, responseDeserialize } = method;
-    return client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, metadata.clone(), settings, done);
+    return client.makeUnaryRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      request,
+      metadata.clone(),
+      settings,
+      done,
+    );
   };
   return {
     kms: calls(proto.KMSServiceService, KMS_REQUESTS, invoke),
     ready: (ms = deadlineMs) =>
       new Promise((resolve, reject) => {
-        client.waitForReady(Date.now() + ms, (error) => (error === undefined ? resolve() : reject(unreachable(options.address))));
+        if (closed) throw failure(status.CANCELLED, 'the connection was closed');
+        client.waitForReady(Date.now() + ms, (error) => {
+          if (error === undefined) resolve();
+          else reject(failure(status.UNAVAILABLE, `no miniKMS server answers at ${options.address}`));
+        });
       }),
-    close: () => client.close(),
+    close: () => {
+      closed = true;
+      client.close();
+    },
   };
-}
-
-function unreachable(address: string): MiniKmsError {
-  const details = `no miniKMS server answers at ${address}`;
-  return new MiniKmsError(Object.assign(new Error(details), { code: status.UNAVAILABLE, details, metadata: new Metadata() }));
 }
 
 function credentials(tls: ConnectOptions['tls']): ChannelCredentials {

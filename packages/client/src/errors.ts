@@ -1,4 +1,4 @@
-import { status, type ServiceError } from '@grpc/grpc-js';
+import { Metadata, status, type ServiceError } from '@grpc/grpc-js';
 
 /** Why a call failed. */
 export class MiniKmsError extends Error {
@@ -19,6 +19,11 @@ export class MiniKmsError extends Error {
     this.code = text(cause, 'minikms-code') ?? status[cause.code];
     this.requestId = text(cause, 'minikms-request-id');
   }
+}
+
+/** A failure that this side found, without asking a server. */
+export function failure(code: status, details: string): MiniKmsError {
+  return new MiniKmsError(Object.assign(new Error(details), { code, details, metadata: new Metadata() }));
 }
 
 function text(error: ServiceError, name: string): string | undefined {

@@ -1,5 +1,5 @@
 export { connect } from './connect.ts';
 export type { ConnectOptions, MiniKms } from './connect.ts';
-export type { Calls, CallSettings } from './calls.ts';
+export type { Calls, CallSettings, Fields } from './calls.ts';
 export { MiniKmsError } from './errors.ts';
 export { CiphertextEncoding } from '@minikms/protocol';

@@ -69,7 +69,8 @@ export class UseCounter {
     for (const [id, { scope, uses }] of taken) all.push({ tenantId: scope.tenantId, scopeId: scope.scopeId, id, uses });
     let recorded = 0;
     try {
-      for (; recorded < all.length; recorded += 1000) await this.#store.recordUses(all.slice(recorded, recorded + 1000));
+      for (; recorded < all.length; recorded += 1000)
+        await this.#store.recordUses(all.slice(recorded, recorded + 1000));
     } catch (error) {
       for (const { id, uses, ...scope } of all.slice(recorded)) this.add(scope, id, uses);
       throw error;

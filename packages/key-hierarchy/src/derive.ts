@@ -37,7 +37,9 @@ export function openRoot(secret: SecretBytes<'root-key'>, salt: string): Root {
     throw new HierarchyError('ROOT_KEY_INVALID', `the root key must be 32 bytes, not ${secret.length}`);
   }
   // HMAC pads keys with zeros, so that "x" and "x\0" would be one salt.
-  if (salt.includes('\0')) throw new HierarchyError('SALT_INVALID', 'the HKDF salt must not hold a NUL character');
+  if (salt.includes('\0') || !salt.isWellFormed()) {
+    throw new HierarchyError('SALT_INVALID', 'the HKDF salt must be well-formed text and not hold a NUL character');
+  }
   const saltBytes = utf8(salt);
   const check = secret.expose((key) => ({
     rootKeyId: hkdf(key, SERVER_SALT, utf8('root-key-id'), 16),

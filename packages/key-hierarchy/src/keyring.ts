@@ -1,6 +1,7 @@
 import type { SealingKey } from '@minikms/crypto-core';
 import { LRUCache } from 'lru-cache';
 import { leaseSize, UseCounter } from './budget.ts';
+import { type Current, type Loaded, nothingLeased } from './current.ts';
 import type { Root } from './derive.ts';
 import { HierarchyError, noKey } from './errors.ts';
 import { scopeName } from './ids.ts';
@@ -52,21 +53,6 @@ export interface KeyInfo {
   readonly maxEncryptions: number;
 }
 
-/** The version of a scope that encrypts now, and what this server may still do with it. */
-interface Current {
-  readonly scope: Scope;
-  readonly id: string;
-  /** Its name in the cache of unwrapped versions. */
-  readonly versionName: string;
-  readonly maxEncryptions: number;
-  readonly position: number;
-  readonly expires: number;
-  leaseSize: number;
-  /** Uses leased and not yet made. */
-  remaining: number;
-  refilling: boolean;
-}
-
 /**
  * The data encryption keys of all tenants, unwrapped as needed and kept in a bounded cache. A warm key costs no round
  * trip. Failures of the store come through as they are (`STORE_UNAVAILABLE`).
@@ -94,11 +80,13 @@ export class Keyring {
    * @param wanted 1 or more; call again for what was not granted.
    */
   encryptor(scope: Scope, wanted: number): Encryptor | Promise<Encryptor> {
+    // A negative number would give uses back to the budget.
+    if (!Number.isSafeInteger(wanted) || wanted < 1) throw new RangeError('wanted is at least 1');
     const name = scopeName(scope);
     const current = this.#currents.get(name);
     if (current !== undefined && this.#versions.isWarm(scope, current)) {
-      const encryptor = this.#take(name, current, wanted);
-      if (encryptor !== undefined) return encryptor;
+      const key = this.#versions.held(current.versionName);
+      if (key !== undefined && current.remaining > 0) return this.#take(name, { current, key }, wanted);
     }
     return this.#loadAndTake(scope, name, wanted);
   }
@@ -175,10 +163,7 @@ export class Keyring {
     }
   }
 
-  #take(name: string, current: Current, wanted: number): Encryptor | undefined {
-    if (current.remaining === 0) return undefined;
-    const key = this.#versions.held(current.versionName);
-    if (key === undefined) return undefined;
+  #take(name: string, { current, key }: Loaded, wanted: number): Encryptor {
     const granted = Math.min(wanted, current.remaining);
     current.remaining -= granted;
     this.#uses.add(current.scope, current.id, granted);
@@ -187,61 +172,59 @@ export class Keyring {
   }
 
   async #loadAndTake(scope: Scope, name: string, wanted: number): Promise<Encryptor> {
-    // Ends: each round leases at least one use, makes a successor, or throws.
+    // Ends: each round gives somebody who waits at least one use, makes a successor, hears of one, or throws.
     for (;;) {
-      await this.#loads.run(name, () => this.#load(scope, name, wanted));
-      const current = this.#currents.get(name);
-      // The row was just read: good to use, unless it is known to have changed meanwhile.
-      if (current === undefined || this.#options.changes.changedSince(scope, current.position)) continue;
-      const encryptor = this.#take(name, current, wanted);
-      if (encryptor !== undefined) return encryptor;
+      const loaded = await this.#loads.run(name, () => this.#load(scope, name, wanted));
+      // The row was just read: good to use, unless it is known to have changed meanwhile or others took all of it.
+      if (loaded === undefined || this.#options.changes.changedSince(scope, loaded.current.position)) continue;
+      if (loaded.current.remaining > 0) return this.#take(name, loaded, wanted);
     }
   }
 
-  async #load(scope: Scope, name: string, wanted: number): Promise<void> {
+  /** Reads the current version and leases what is missing. `undefined`: there is another one by now. */
+  async #load(scope: Scope, name: string, wanted: number): Promise<Loaded | undefined> {
     const { changes, cacheTtlMs, maxEncryptions, now } = this.#options;
     const position = changes.position();
-    const old = this.#currents.get(name);
+    const old = this.#currents.peek(name);
     const enough = old !== undefined && old.remaining >= wanted;
     const size = enough ? old.leaseSize : leaseSize(old?.leaseSize ?? 0, old?.maxEncryptions ?? maxEncryptions);
     const lease = await this.#leaseOrCreate(scope, enough ? 0 : Math.max(size, wanted));
     const { row } = lease;
-    let remaining = lease.granted;
-    if (old !== undefined && old.id === row.id) {
-      // What this server had leased of the same version and not used is still its own.
-      remaining += old.remaining;
-      old.remaining = 0;
+    const newest = this.#currents.peek(name);
+    // Rotated here while the answer was on its way; the change log may not have told yet.
+    if (newest !== undefined && newest !== old && newest.version > row.version) return undefined;
+    // What this server had leased of the same version and not used is still its own.
+    const left = old?.id === row.id ? old.remaining : 0;
+    if (left + lease.granted === 0) {
+      // spec/key-hierarchy.md §6: past its budget a version never encrypts again. Nothing asked: others took what was left.
+      if (!enough) await this.#autoRotate(row);
+      return undefined;
     }
-    // spec/key-hierarchy.md §6: past its budget a version never encrypts again.
-    if (remaining === 0) return this.#autoRotate(row);
-    this.#currents.set(name, {
+    const { name: versionName, key } = this.#versions.put(row, position);
+    if (left > 0 && old !== undefined) old.remaining = 0;
+    const current = {
       scope: { tenantId: scope.tenantId, scopeId: scope.scopeId },
       id: row.id,
-      versionName: this.#versions.put(row, position).name,
+      version: row.version,
+      versionName,
       maxEncryptions: row.maxEncryptions,
       position,
       expires: now() + cacheTtlMs,
       leaseSize: size,
-      remaining,
+      remaining: left + lease.granted,
       refilling: false,
-    });
-    this.#rotateIfDue(lease);
+    };
+    this.#currents.set(name, current);
+    // The caller goes on with what it has leased; should this fail, the next lease tries again.
+    if (row.status === 'rotate_pending') this.#autoRotate(row).catch(() => {});
+    return { current, key };
   }
 
   /** Leases more before the last is used up, so that a busy key never waits. */
   async #refill(name: string, current: Current): Promise<void> {
     current.refilling = true;
     try {
-      const size = leaseSize(current.leaseSize, current.maxEncryptions);
-      const lease = await this.#options.store.lease(current.scope, size);
-      if (lease === undefined || this.#currents.peek(name) !== current) return;
-      if (lease.row.id !== current.id) {
-        this.#currents.delete(name);
-        return;
-      }
-      current.leaseSize = size;
-      current.remaining += lease.granted;
-      this.#rotateIfDue(lease);
+      await this.#loads.run(name, () => this.#load(current.scope, name, current.leaseSize));
     } catch {
       // Nobody waits for this; a call that finds nothing left asks again and gets the error.
     } finally {
@@ -258,11 +241,6 @@ export class Keyring {
       (await store.lease(scope, wanted));
     if (lease === undefined) throw noKey();
     return lease;
-  }
-
-  #rotateIfDue(lease: Lease): void {
-    // The caller goes on with what it has leased; should this fail, the next lease tries again.
-    if (lease.row.status === 'rotate_pending') this.#autoRotate(lease.row).catch(() => {});
   }
 
   #autoRotate(row: KeyVersionRow): Promise<void> {
@@ -283,7 +261,19 @@ export class Keyring {
     const { root, store, maxEncryptions } = this.#options;
     const successor = newKeyVersion(root, current, current.version + 1, maxEncryptions);
     const won = await store.succeed(current.id, successor);
-    this.#currents.delete(scopeName(current));
+    this.#replaced(current, won ? successor : undefined);
     return won ? successor : undefined;
+  }
+
+  /** Forgets a version that is no longer current; a load under way must not bring it back. */
+  #replaced(current: KeyVersionRow, successor: NewKeyVersion | undefined): void {
+    const name = scopeName(current);
+    const held = this.#currents.peek(name);
+    if (successor === undefined) {
+      if (held?.id === current.id) this.#currents.delete(name);
+      return;
+    }
+    if (held === undefined ? !this.#loads.has(name) : held.version >= successor.version) return;
+    this.#currents.set(name, nothingLeased(successor));
   }
 }

@@ -1,5 +1,15 @@
 import { createHmac } from 'node:crypto';
-import { concat, domainSeparated, equal, type SecretBytes, uint64, utf8, uuidFromBytes, uuidToBytes } from '@minikms/crypto-core';
+import {
+  concat,
+  domainSeparated,
+  equal,
+  lp,
+  type SecretBytes,
+  uint64,
+  utf8,
+  uuidFromBytes,
+  uuidToBytes,
+} from '@minikms/crypto-core';
 import type { ByteCache, NewKeyVersion, Scope } from './ports.ts';
 
 /** No value lives longer, so that a server forgets what it knew of changes after this. */
@@ -55,19 +65,18 @@ export class RowCache {
   /** Stores a row for at most five minutes. */
   async set(row: NewKeyVersion, position: number): Promise<void> {
     const name = cacheName(row, row.id);
-    const body = domainSeparated(
-      '',
-      uint64(this.#now() + ROW_CACHE_TTL_MS),
-      uint64(position),
-      row.tenantId,
-      row.scopeId,
-      uuidToBytes(row.id),
-      uint64(row.version),
-      uint64(row.maxEncryptions),
-      uint64(row.tenantKeyGeneration),
-      row.rootKeyId,
-      row.saltId,
-      row.wrappedDek,
+    const body = concat(
+      lp(uint64(Math.trunc(this.#now()) + ROW_CACHE_TTL_MS)),
+      lp(uint64(position)),
+      lp(row.tenantId),
+      lp(row.scopeId),
+      lp(uuidToBytes(row.id)),
+      lp(uint64(row.version)),
+      lp(uint64(row.maxEncryptions)),
+      lp(uint64(row.tenantKeyGeneration)),
+      lp(row.rootKeyId),
+      lp(row.saltId),
+      lp(row.wrappedDek),
     );
     await this.#cache.set(name, concat(this.#mac(name, body), body), ROW_CACHE_TTL_MS);
   }
@@ -86,7 +95,7 @@ function cacheName(scope: Scope, id: string): string {
 function fields(body: Uint8Array): Uint8Array[] {
   const view = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   const found: Uint8Array[] = [];
-  for (let at = 0; at < view.length; ) {
+  for (let at = 0; at < view.length;) {
     const end = at + 8 + Number(view.readBigUInt64BE(at));
     found.push(view.subarray(at + 8, end));
     at = end;
@@ -95,4 +104,5 @@ function fields(body: Uint8Array): Uint8Array[] {
 }
 
 const text = (field: Uint8Array | undefined): string => Buffer.from(field ?? []).toString('utf8');
-const number = (field: Uint8Array | undefined): number => (field === undefined ? 0 : Number(Buffer.from(field).readBigUInt64BE()));
+const number = (field: Uint8Array | undefined): number =>
+  field === undefined ? 0 : Number(Buffer.from(field).readBigUInt64BE());

@@ -2,6 +2,10 @@
 export class SingleFlight {
   readonly #running = new Map<string, Promise<unknown>>();
 
+  has(name: string): boolean {
+    return this.#running.has(name);
+  }
+
   /** Tasks of one name must all return the same type. */
   run<T>(name: string, task: () => Promise<T>): Promise<T> {
     const running = this.#running.get(name);

@@ -81,8 +81,11 @@ export class VersionCache {
     const row = await store.findVersion(scope, id);
     if (row === 'none') throw noKey();
     if (row === 'other') throw ciphertextInvalid();
-    void rows?.set(row, position);
-    return this.put(row, position).key;
+    // First the key: a row that does not open is not passed on.
+    const { key } = this.put(row, position);
+    // Nobody waits for this: without it the next server asks the store.
+    rows?.set(row, position).catch(() => {});
+    return key;
   }
 }
 

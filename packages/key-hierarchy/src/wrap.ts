@@ -77,7 +77,9 @@ export function unwrapDek(root: Root, row: NewKeyVersion): SecretBytes<'dek'> {
   try {
     return SecretBytes.take('dek', aeadOpenBlob(key, row.wrappedDek, wrapAad(row)));
   } catch (cause) {
-    throw new HierarchyError('KEY_UNWRAP_FAILED', `key version ${row.id} does not open: its row was changed`, { cause });
+    throw new HierarchyError('KEY_UNWRAP_FAILED', `key version ${row.id} does not open: its row was changed`, {
+      cause,
+    });
   } finally {
     key.destroy();
   }

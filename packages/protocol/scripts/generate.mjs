@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 
 const here = fileURLToPath(new URL('..', import.meta.url));
 const root = fileURLToPath(new URL('../../..', import.meta.url));
-const buf = (...args) => execFileSync('buf', args, { cwd: here, stdio: 'inherit', shell: process.platform === 'win32' });
+const buf = (...args) =>
+  execFileSync('buf', args, { cwd: here, stdio: 'inherit', shell: process.platform === 'win32' });
 
 rmSync(`${here}/src/gen`, { recursive: true, force: true });
 rmSync(`${here}/gen`, { recursive: true, force: true });

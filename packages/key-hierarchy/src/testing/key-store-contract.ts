@@ -74,7 +74,9 @@ export function keyStoreContract(name: string, open: () => Promise<Opened>): voi
       await keys.createFirst(first, 0);
       const leases = await Promise.all(Array.from({ length: 30 }, () => keys.lease(first, 7)));
       expect(leases.reduce((sum, lease) => sum + (lease?.granted ?? 0), 0)).toBe(100);
-      expect(leases.every((lease) => lease?.row.status === (lease!.row.leasedUses >= 90 ? 'rotate_pending' : 'active'))).toBe(true);
+      expect(
+        leases.every((lease) => lease?.row.status === (lease!.row.leasedUses >= 90 ? 'rotate_pending' : 'active')),
+      ).toBe(true);
       expect(await keys.findCurrent(first)).toMatchObject({ status: 'rotate_pending', leasedUses: 100 });
     });
 

@@ -131,7 +131,7 @@ export class MemoryStore implements KeyStore, RootKeyRegistry, ChangeClock {
   }
 }
 
-/** A byte cache in memory, for tests and for a server that runs alone. */
+/** A byte cache in memory, for tests. */
 export class MemoryByteCache implements ByteCache {
   readonly values: Map<string, { value: Uint8Array; expires: number }> = new Map();
 

@@ -1,0 +1,67 @@
+// Where a server's time goes: drives it under --cpu-prof and prints the functions with the most time of their own.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { underLoad } from './contestants.ts';
+import { type Self, selfTimes } from './cpu-profile.ts';
+import { openGenerator } from './generator.ts';
+import { batchCall, type Call, encryptCall, HOT } from './requests.ts';
+import { database, startEcho, startKms } from './servers.ts';
+import { onStage, type Stage } from './stage.ts';
+
+const USAGE = 'node bench/profile.ts [encrypt|batch|batch-raw] [--echo] [--seconds 10] [--top 25]';
+const CALLS: Readonly<Record<string, Call>> = {
+  encrypt: encryptCall(HOT),
+  batch: batchCall(HOT, false),
+  'batch-raw': batchCall(HOT, true),
+};
+
+const { values, positionals } = parseArgs({
+  options: {
+    echo: { type: 'boolean', default: false },
+    seconds: { type: 'string', default: '10' },
+    top: { type: 'string', default: '25' },
+  },
+  allowPositionals: true,
+});
+const call = CALLS[positionals[0] ?? 'encrypt'];
+const seconds = Number(values.seconds);
+const top = Number(values.top);
+if (call === undefined || positionals.length > 1 || !(seconds > 0) || !(top > 0)) {
+  console.error(USAGE);
+  process.exit(2);
+}
+
+async function profile(stage: Stage, sent: Call): Promise<void> {
+  const folder = join(stage.folder, 'profile');
+  const flags = ['--cpu-prof', `--cpu-prof-dir=${folder}`];
+  const generator = openGenerator(stage, undefined);
+  const began = performance.now();
+  const target = values.echo ? await startEcho(stage, flags) : await startKms(stage, await database(stage), flags);
+  const load = await underLoad(generator, target, sent, seconds);
+  // The warm-up took as long as the run will: what is compiled and loaded then is not of interest.
+  const skipMs = performance.now() - began;
+  const { items, seconds: took } = await load.run();
+  await target.stop();
+  const [file] = readdirSync(folder);
+  if (file === undefined) throw new Error('the server left no profile');
+  const functions = selfTimes(readFileSync(join(folder, file), 'utf8'), skipMs);
+  console.log(
+    `${Math.round(items / took).toLocaleString('en')} items/s under the profiler, load by ${generator.name}\n`,
+  );
+  for (const { share, name, place } of functions.slice(0, top)) console.log(`${percent(share)}  ${name}  ${place}`);
+  console.log('\nby owner:');
+  for (const [owner, share] of byOwner(functions).slice(0, 15)) console.log(`${percent(share)}  ${owner}`);
+}
+
+function byOwner(functions: readonly Self[]): [string, number][] {
+  const owners = new Map<string, number>();
+  for (const { owner, share } of functions) owners.set(owner, (owners.get(owner) ?? 0) + share);
+  return [...owners].toSorted(([, a], [, b]) => b - a);
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(1).padStart(5)} %`;
+}
+
+process.exit(await onStage((stage) => profile(stage, call)));
