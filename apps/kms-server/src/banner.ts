@@ -30,7 +30,11 @@ function isUsage(error: unknown): error is Error {
 
 function failureText(error: unknown): string {
   if (error instanceof ConfigError) {
-    return ['kms-server cannot start with this configuration:', ...error.problems.map((problem) => `  - ${problem}`), ''].join('\n');
+    return [
+      'kms-server cannot start with this configuration:',
+      ...error.problems.map((problem) => `  - ${problem}`),
+      '',
+    ].join('\n');
   }
   if (error instanceof KmsError) return `kms-server cannot start: ${error.message} (${error.code})\n`;
   if (isUsage(error)) return `kms-server: ${error.message}\n${USAGE}`;
@@ -52,4 +56,3 @@ kms-server migrate                      bring the database to this version's sch
 
 Configured by MINIKMS_* variables; see the README.
 `;
-

@@ -29,7 +29,12 @@ export function redisCache(url: string, log: Logger, onHint: () => void): Shared
   };
   const commands = new Redis(url, options);
   // A connection that subscribes can do nothing else; it may wait while Redis is away.
-  const subscriber = new Redis(url, { ...options, commandTimeout: 5000, enableOfflineQueue: true, maxRetriesPerRequest: null });
+  const subscriber = new Redis(url, {
+    ...options,
+    commandTimeout: 5000,
+    enableOfflineQueue: true,
+    maxRetriesPerRequest: null,
+  });
   let away = false;
   const onError = (error: Error): void => {
     if (!away) log.warn({ reason: error.message }, 'redis is away: running without the shared cache');

@@ -105,7 +105,12 @@ const SETTINGS = z.object({
 });
 
 /** Settings whose value may be given as the path of a file that holds it, in a variable with `_FILE` appended. */
-const FROM_FILE = ['MINIKMS_DB_URL', 'MINIKMS_REDIS_URL', 'MINIKMS_HKDF_SALT', 'MINIKMS_OPERATOR_TOKEN_SHA256'] as const;
+const FROM_FILE = [
+  'MINIKMS_DB_URL',
+  'MINIKMS_REDIS_URL',
+  'MINIKMS_HKDF_SALT',
+  'MINIKMS_OPERATOR_TOKEN_SHA256',
+] as const;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -188,7 +193,9 @@ function readKey(given: Environment, problems: string[]): SecretBytes<'root-key'
     return undefined;
   }
   if (inline === undefined && path === undefined) {
-    problems.push('MINIKMS_ROOT_KEY_FILE is not set: it names a file with the root key, 64 hexadecimal digits (openssl rand -hex 32)');
+    problems.push(
+      'MINIKMS_ROOT_KEY_FILE is not set: it names a file with the root key, 64 hexadecimal digits (openssl rand -hex 32)',
+    );
     return undefined;
   }
   const content = path === undefined ? Buffer.from(inline ?? '') : readInput('MINIKMS_ROOT_KEY_FILE', path, problems);
@@ -207,7 +214,8 @@ function readTls(given: Environment, problems: string[]): TlsFiles | undefined {
   const enabled = given['MINIKMS_TLS_ENABLED'] === 'true' || given['MINIKMS_TLS_ENABLED'] === '1';
   if (!enabled) {
     // A certificate that is given and not used is a server in clear by mistake.
-    for (const name of names) if (given[name]) problems.push(`${name} is set but MINIKMS_TLS_ENABLED is not true: set it`);
+    for (const name of names)
+      if (given[name]) problems.push(`${name} is set but MINIKMS_TLS_ENABLED is not true: set it`);
     return undefined;
   }
   const [cert, key, ca] = names.map((name) => {
@@ -224,10 +232,14 @@ function unsafe(given: Environment, development: boolean, host: string | undefin
   const found: string[] = [];
   const loopback = host !== undefined && LOOPBACK.test(host);
   if (development) {
-    if (host !== undefined && !loopback) found.push('MINIKMS_GRPC_ADDR must be a loopback address with --dev: everybody who reaches it is an operator');
+    if (host !== undefined && !loopback)
+      found.push('MINIKMS_GRPC_ADDR must be a loopback address with --dev: everybody who reaches it is an operator');
     return found;
   }
-  if (given['MINIKMS_OPERATOR_TOKEN_SHA256'] === undefined && given['MINIKMS_OPERATOR_TOKEN_SHA256_FILE'] === undefined) {
+  if (
+    given['MINIKMS_OPERATOR_TOKEN_SHA256'] === undefined &&
+    given['MINIKMS_OPERATOR_TOKEN_SHA256_FILE'] === undefined
+  ) {
     found.push(
       'MINIKMS_OPERATOR_TOKEN_SHA256 is not set: nobody could call. Make a token (openssl rand -hex 32) and set its SHA-256 (printf %s "$TOKEN" | sha256sum)',
     );

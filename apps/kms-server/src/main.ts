@@ -17,12 +17,18 @@ import { onStopSignal } from './signals.ts';
 const now = (): number => performance.now();
 
 async function main(): Promise<void> {
-  const options = { dev: { type: 'boolean' }, 'check-config': { type: 'boolean' }, version: { type: 'boolean' }, help: { type: 'boolean' } } as const;
+  const options = {
+    dev: { type: 'boolean' },
+    'check-config': { type: 'boolean' },
+    version: { type: 'boolean' },
+    help: { type: 'boolean' },
+  } as const;
   const { values, positionals } = parseArgs({ options, allowPositionals: true });
   if (values.help === true) return void process.stdout.write(USAGE);
   if (values.version === true) return void process.stdout.write(`${version()}\n`);
   const command = positionals[0] ?? 'serve';
-  if (positionals.length > 1 || !['serve', 'migrate'].includes(command)) throw Object.assign(new TypeError(`unknown command: ${positionals.join(' ')}`), { code: 'USAGE' });
+  if (positionals.length > 1 || !['serve', 'migrate'].includes(command))
+    throw Object.assign(new TypeError(`unknown command: ${positionals.join(' ')}`), { code: 'USAGE' });
 
   const config = readConfig(process.env, values.dev === true);
   // Children and crash reports get the environment; the root key is read by now.
@@ -30,7 +36,8 @@ async function main(): Promise<void> {
   if (values['check-config'] === true) return void process.stdout.write('the configuration is good\n');
   const log = openLog(config.logLevel);
   for (const name of config.unknown) log.warn({ name }, 'this variable means nothing to this server');
-  if (config.allowInsecure && config.tls === undefined && !config.development) log.warn('serving without TLS: MINIKMS_ALLOW_INSECURE is true');
+  if (config.allowInsecure && config.tls === undefined && !config.development)
+    log.warn('serving without TLS: MINIKMS_ALLOW_INSECURE is true');
 
   for (const name of await migrate(config.dbUrl)) log.info({ migration: name }, 'database migrated');
   if (command === 'migrate') return;
@@ -79,29 +86,39 @@ async function main(): Promise<void> {
     every(600_000, () => store.changes.prune(3_600_000).catch(() => log.debug('change log not pruned'))),
   ];
 
-  const server = await listen(config, { keyring, limits: config.limits }, {
-    identify: identifier({
-      operatorTokenSha256: config.operatorTokenSha256,
-      allowAnonymous: config.development,
-      checksCertificates: config.tls?.ca !== undefined,
-    }),
-    // One kind of principal, which may do everything.
-    authorize: () => {},
-    audit: logAudit(log),
-  });
+  const server = await listen(
+    config,
+    { keyring, limits: config.limits },
+    {
+      identify: identifier({
+        operatorTokenSha256: config.operatorTokenSha256,
+        allowAnonymous: config.development,
+        checksCertificates: config.tls?.ca !== undefined,
+      }),
+      // One kind of principal, which may do everything.
+      authorize: () => {},
+      audit: logAudit(log),
+    },
+  );
   setServing = (serving) => server.setServing(serving);
   setServing(true);
-  log.info({ address: config.address.host, port: server.port, tls: config.tls !== undefined, version: version() }, 'serving');
+  log.info(
+    { address: config.address.host, port: server.port, tls: config.tls !== undefined, version: version() },
+    'serving',
+  );
   if (config.development) process.stdout.write(developmentBanner(server.port));
 
   const stop = async (reason: string): Promise<void> => {
     log.info({ reason }, 'stopping');
-    changes.stop();
+    setServing = () => {};
     server.setServing(false);
     await server.drain(config.shutdownTimeoutMs);
     for (const job of jobs) job.stop();
-    await keyring.close().catch((error: unknown) => log.warn({ err: error }, 'the last uses of keys were not recorded'));
-    cache?.close();
+    await changes.stop();
+    await keyring
+      .close()
+      .catch((error: unknown) => log.warn({ err: error }, 'the last uses of keys were not recorded'));
+    await cache?.close();
     await store.close();
     root.secret.destroy();
     log.info('stopped');

@@ -38,7 +38,9 @@ export async function listen(config: Config, services: Services, wrapper: Unary)
   const host = config.address.host.includes(':') ? `[${config.address.host}]` : config.address.host;
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync(`${host}:${config.address.port}`, serverCredentials(config.tls), (error, bound) =>
-      error === null ? resolve(bound) : reject(new Error(`cannot listen on ${host}:${config.address.port}: ${error.message}`)),
+      error === null
+        ? resolve(bound)
+        : reject(new Error(`cannot listen on ${host}:${config.address.port}: ${error.message}`)),
     );
   });
   return {

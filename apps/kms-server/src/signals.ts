@@ -4,17 +4,19 @@
  */
 export function onStopSignal(stop: (reason: string) => Promise<void>): void {
   let stopping = false;
+  let signalled = false;
   const begin = (reason: string): void => {
-    if (stopping) {
-      // The channel closes while a stop is under way too; only a person's impatience counts.
-      if (reason !== 'disconnect') process.exit(130);
-      return;
-    }
+    // Only a second signal is a person's impatience: a channel closes whenever it likes.
+    if (signalled && reason !== 'disconnect') process.exit(130);
+    signalled ||= reason !== 'disconnect';
+    if (stopping) return;
     stopping = true;
     stop(reason).then(
       () => process.exit(0),
       (error: unknown) => {
-        process.stderr.write(`kms-server did not stop cleanly: ${error instanceof Error ? error.message : String(error)}\n`);
+        process.stderr.write(
+          `kms-server did not stop cleanly: ${error instanceof Error ? error.message : String(error)}\n`,
+        );
         process.exit(1);
       },
     );

@@ -27,12 +27,21 @@ const LIMITS = /at most 1000 items and \d+ bytes of (plaintext|ciphertext) and a
 describe('batches', () => {
   it('keep the order and the references', async () => {
     const scope = newScope();
-    const items = Array.from({ length: 1000 }, (_, i) => ({ plaintext: text(`value ${i}`), aad: `aad ${i}`, reference: `r${i}` }));
+    const items = Array.from({ length: 1000 }, (_, i) => ({
+      plaintext: text(`value ${i}`),
+      aad: `aad ${i}`,
+      reference: `r${i}`,
+    }));
     const sealed = await kms.batchEncrypt({ ...scope, items });
     expect(sealed.items.map(({ reference }) => reference)).toEqual(items.map(({ reference }) => reference));
     const opened = await kms.batchDecrypt({
       ...scope,
-      items: sealed.items.map(({ ciphertext, keyVersionId }, i) => ({ ciphertext, keyVersionId, aad: `aad ${i}`, reference: `s${i}` })),
+      items: sealed.items.map(({ ciphertext, keyVersionId }, i) => ({
+        ciphertext,
+        keyVersionId,
+        aad: `aad ${i}`,
+        reference: `s${i}`,
+      })),
     });
     expect(opened.items.map(({ plaintext }) => plaintext.toString())).toEqual(items.map((_, i) => `value ${i}`));
     expect(opened.items[999]?.reference).toBe('s999');
@@ -56,10 +65,15 @@ describe('batches', () => {
   it('are all or nothing unless asked otherwise', async () => {
     const scope = newScope();
     const { ciphertext } = await kms.encrypt({ ...scope, plaintext: text('x'), aad: 'a' });
-    const items = [{ ciphertext, aad: 'a' }, { ciphertext, aad: 'b' }];
+    const items = [
+      { ciphertext, aad: 'a' },
+      { ciphertext, aad: 'b' },
+    ];
     expect(await failure(kms.batchDecrypt({ ...scope, items }))).toMatchObject({ code: 'CIPHERTEXT_INVALID' });
     const large = Buffer.alloc(1_048_577);
-    expect(await failure(kms.batchEncrypt({ ...scope, items: [{ plaintext: text('x') }, { plaintext: large }] }))).toMatchObject({
+    expect(
+      await failure(kms.batchEncrypt({ ...scope, items: [{ plaintext: text('x') }, { plaintext: large }] })),
+    ).toMatchObject({
       code: 'LIMIT_EXCEEDED',
       message: expect.stringContaining('items[1].plaintext'),
     });
@@ -84,7 +98,10 @@ describe('batches', () => {
       ['d', undefined],
     ]);
     expect(sealed.items[1]?.ciphertext).toHaveLength(0);
-    expect(sealed.items[3]).toMatchObject({ verifiedAadCrc32c: true, ciphertextCrc32c: crc32c(sealed.items[3]?.ciphertext ?? '') });
+    expect(sealed.items[3]).toMatchObject({
+      verifiedAadCrc32c: true,
+      ciphertextCrc32c: crc32c(sealed.items[3]?.ciphertext ?? ''),
+    });
     const good = sealed.items[0]?.ciphertext ?? Buffer.alloc(0);
     const opened = await kms.batchDecrypt({
       ...scope,
@@ -99,7 +116,9 @@ describe('batches', () => {
         { ciphertext: good },
       ],
     });
-    expect(opened.items.map(({ error, plaintext }) => [error?.code ?? 'OK', error?.grpcStatus ?? 0, plaintext.toString()])).toEqual([
+    expect(
+      opened.items.map(({ error, plaintext }) => [error?.code ?? 'OK', error?.grpcStatus ?? 0, plaintext.toString()]),
+    ).toEqual([
       ['OK', 0, 'good'],
       ['CIPHERTEXT_INVALID', status.INVALID_ARGUMENT, ''],
       ['CIPHERTEXT_MALFORMED', status.INVALID_ARGUMENT, ''],
@@ -113,7 +132,11 @@ describe('batches', () => {
 
   it('are bounded in items and in bytes, with both bounds in the error', async () => {
     const scope = newScope();
-    const limited = { code: 'LIMIT_EXCEEDED', grpcStatus: status.INVALID_ARGUMENT, message: expect.stringMatching(LIMITS) };
+    const limited = {
+      code: 'LIMIT_EXCEEDED',
+      grpcStatus: status.INVALID_ARGUMENT,
+      message: expect.stringMatching(LIMITS),
+    };
     const many = Array.from({ length: 1001 }, () => ({}));
     expect(await failure(kms.batchEncrypt({ ...scope, items: many }))).toMatchObject(limited);
     expect(await failure(kms.batchDecrypt({ ...scope, items: many }))).toMatchObject(limited);
@@ -144,7 +167,10 @@ describe('batches', () => {
       for (const { keyVersionId } of sealed.items) uses.set(keyVersionId, (uses.get(keyVersionId) ?? 0) + 1);
       expect(Math.max(...uses.values())).toBeLessThanOrEqual(10);
       expect(uses.size).toBeGreaterThanOrEqual(10);
-      const opened = await small.client.kms.batchDecrypt({ ...scope, items: sealed.items.map(({ ciphertext }) => ({ ciphertext })) });
+      const opened = await small.client.kms.batchDecrypt({
+        ...scope,
+        items: sealed.items.map(({ ciphertext }) => ({ ciphertext })),
+      });
       expect(opened.items.map(({ plaintext }) => plaintext.toString())).toEqual(items.map((_, i) => String(i)));
     } finally {
       await small.stop();

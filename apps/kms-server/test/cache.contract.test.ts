@@ -56,8 +56,10 @@ describe.skipIf(URL === undefined)('Redis', () => {
   it('survives the loss of its connections', async () => {
     const cache = await open(URL ?? '');
     const admin = new Redis(URL ?? '');
-    await expect.poll(() => cache.set('minikms:test:b', Uint8Array.of(1), 60_000).then(() => cache.get('minikms:test:b'))).toBeDefined();
-    await admin.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    await expect
+      .poll(() => cache.set('minikms:test:b', Uint8Array.of(1), 60_000).then(() => cache.get('minikms:test:b')))
+      .toBeDefined();
+    await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
     await expect.poll(() => cache.get('minikms:test:b'), { timeout: 5000 }).toBeDefined();
     admin.disconnect();
   });

@@ -32,7 +32,13 @@ describe.skipIf(!python)('a Python client', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'minikms-python-'));
     await exec('python3', ['-m', 'venv', folder]);
-    await exec(join(folder, 'bin/pip'), ['install', '--quiet', '--disable-pip-version-check', 'grpcio', 'grpcio-tools']);
+    await exec(join(folder, 'bin/pip'), [
+      'install',
+      '--quiet',
+      '--disable-pip-version-check',
+      'grpcio',
+      'grpcio-tools',
+    ]);
     database = await testDatabase();
     server = await serve({ MINIKMS_DB_URL: database.url });
   });
@@ -44,9 +50,18 @@ describe.skipIf(!python)('a Python client', () => {
 
   it('generates its code from our proto files and round-trips', async () => {
     const bin = join(folder, 'bin/python');
-    await exec(bin, ['-m', 'grpc_tools.protoc', `-I${PROTO}`, `--python_out=${folder}`, `--grpc_python_out=${folder}`, 'minikms/v1/kms.proto']);
+    await exec(bin, [
+      '-m',
+      'grpc_tools.protoc',
+      `-I${PROTO}`,
+      `--python_out=${folder}`,
+      `--grpc_python_out=${folder}`,
+      'minikms/v1/kms.proto',
+    ]);
     expect(existsSync(join(folder, 'minikms/v1/kms_pb2_grpc.py'))).toBe(true);
-    const { stdout } = await exec(bin, [CLIENT, `127.0.0.1:${server.port}`], { env: { ...process.env, PYTHONPATH: folder } });
+    const { stdout } = await exec(bin, [CLIENT, `127.0.0.1:${server.port}`], {
+      env: { ...process.env, PYTHONPATH: folder },
+    });
     expect(stdout.trim().split('\n')).toEqual([
       'created version 1',
       'encrypted 3',

@@ -21,8 +21,12 @@ describe('grpc.health.v1', () => {
     const check = service['Check'];
     if (check === undefined) throw new Error('no Check');
     const answer = await new Promise((resolve, reject) => {
-      client.makeUnaryRequest(check.path, check.requestSerialize, check.responseDeserialize, { service: name }, (error, value) =>
-        error === null ? resolve(value) : reject(error),
+      client.makeUnaryRequest(
+        check.path,
+        check.requestSerialize,
+        check.responseDeserialize,
+        { service: name },
+        (error, value) => (error === null ? resolve(value) : reject(error)),
       );
     });
     expect(answer).toMatchObject({ status: 'SERVING' });
@@ -35,7 +39,11 @@ describe('reflection', () => {
     const client = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());
     // ServerReflectionRequest{list_services = 7: ""}
     const same = (value: Buffer): Buffer => value;
-    const stream = client.makeBidiStreamRequest('/grpc.reflection.v1.ServerReflection/ServerReflectionInfo', same, same);
+    const stream = client.makeBidiStreamRequest(
+      '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+      same,
+      same,
+    );
     const answer = await new Promise<Buffer>((resolve, reject) => {
       stream.on('data', resolve);
       stream.on('error', reject);

@@ -34,10 +34,13 @@ function call(port: number, method: string, headers: readonly string[]): Promise
   });
 }
 
-describe('the operator\'s token', () => {
+describe("the operator's token", () => {
   let server: TestServer;
   beforeAll(async () => {
-    server = await serve({ MINIKMS_DB_URL: database.url, MINIKMS_OPERATOR_TOKEN_SHA256: DIGEST }, { args: [], connect: { token: TOKEN } });
+    server = await serve(
+      { MINIKMS_DB_URL: database.url, MINIKMS_OPERATOR_TOKEN_SHA256: DIGEST },
+      { args: [], connect: { token: TOKEN } },
+    );
   });
   afterAll(() => server.stop());
 
@@ -95,7 +98,11 @@ describe('the operator\'s token', () => {
     const error = await new Promise<ServiceError | null>((resolve) => {
       const client = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());
       const same = (value: Buffer): Buffer => value;
-      const stream = client.makeBidiStreamRequest('/grpc.reflection.v1.ServerReflection/ServerReflectionInfo', same, same);
+      const stream = client.makeBidiStreamRequest(
+        '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+        same,
+        same,
+      );
       stream.on('error', (e: ServiceError) => {
         client.close();
         resolve(e);

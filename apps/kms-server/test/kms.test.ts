@@ -32,7 +32,8 @@ describe('what clients of the Go service do', () => {
       const created = await kms.createDataKey(scope);
       expect(created.version).toBe(run + 1);
       const sealed = [];
-      for (const value of ['one', 'two', 'three']) sealed.push(await kms.encrypt({ ...scope, plaintext: text(value), aad: value }));
+      for (const value of ['one', 'two', 'three'])
+        sealed.push(await kms.encrypt({ ...scope, plaintext: text(value), aad: value }));
       expect(new Set(sealed.map(({ keyVersionId }) => keyVersionId))).toEqual(new Set([created.keyVersionId]));
       const { newKeyVersionId } = await kms.rotateDataKey(scope);
       expect(newKeyVersionId).not.toBe(created.keyVersionId);
@@ -55,8 +56,18 @@ describe('Encrypt and Decrypt', () => {
         fc.string({ unit: 'binary', maxLength: 50 }).filter((aad) => aad.isWellFormed()),
         fc.constantFrom(0, 1, 2),
         async (plaintext, aad, ciphertextEncoding) => {
-          const sealed = await kms.encrypt({ ...scope, plaintext: Buffer.from(plaintext), aad, ciphertextEncoding: ciphertextEncoding as 0 });
-          const opened = await kms.decrypt({ ...scope, ciphertext: sealed.ciphertext, aad, keyVersionId: sealed.keyVersionId });
+          const sealed = await kms.encrypt({
+            ...scope,
+            plaintext: Buffer.from(plaintext),
+            aad,
+            ciphertextEncoding: ciphertextEncoding as 0,
+          });
+          const opened = await kms.decrypt({
+            ...scope,
+            ciphertext: sealed.ciphertext,
+            aad,
+            keyVersionId: sealed.keyVersionId,
+          });
           expect(opened.plaintext).toEqual(Buffer.from(plaintext));
         },
       ),
@@ -78,7 +89,9 @@ describe('Encrypt and Decrypt', () => {
   it('keep a leading byte order mark: it is part of the aad', async () => {
     const scope = newScope();
     const { ciphertext } = await kms.encrypt({ ...scope, plaintext: text('x'), aad: '\uFEFFa' });
-    expect(await failure(kms.decrypt({ ...scope, ciphertext, aad: 'a' }))).toMatchObject({ code: 'CIPHERTEXT_INVALID' });
+    expect(await failure(kms.decrypt({ ...scope, ciphertext, aad: 'a' }))).toMatchObject({
+      code: 'CIPHERTEXT_INVALID',
+    });
     expect((await kms.decrypt({ ...scope, ciphertext, aad: '\uFEFFa' })).plaintext).toEqual(text('x'));
   });
 
@@ -107,7 +120,12 @@ describe('Encrypt and Decrypt', () => {
   it('have one answer to every ciphertext that does not authenticate', async () => {
     const scope = newScope();
     const other = { ...scope, scopeId: 'other' };
-    const { ciphertext } = await kms.encrypt({ ...scope, plaintext: text('secret'), aad: 'a', ciphertextEncoding: RAW });
+    const { ciphertext } = await kms.encrypt({
+      ...scope,
+      plaintext: text('secret'),
+      aad: 'a',
+      ciphertextEncoding: RAW,
+    });
     const fromOther = await kms.encrypt({ ...other, plaintext: text('secret'), aad: 'a', ciphertextEncoding: RAW });
     const answers = new Set<string>();
     const note = async (blob: Buffer, aad = 'a') => {
@@ -125,17 +143,21 @@ describe('Encrypt and Decrypt', () => {
     await note(ciphertext, 'b');
     await note(ciphertext, '');
     await note(fromOther.ciphertext);
-    expect([...answers]).toEqual([`${status.INVALID_ARGUMENT} CIPHERTEXT_INVALID ciphertext could not be authenticated`]);
+    expect([...answers]).toEqual([
+      `${status.INVALID_ARGUMENT} CIPHERTEXT_INVALID ciphertext could not be authenticated`,
+    ]);
   });
 
-  it('refuse a key version id that is not the ciphertext\'s', async () => {
+  it("refuse a key version id that is not the ciphertext's", async () => {
     const scope = newScope();
     const { ciphertext } = await kms.encrypt({ ...scope, plaintext: text('x') });
     expect(await failure(kms.decrypt({ ...scope, ciphertext, keyVersionId: randomUUID() }))).toMatchObject({
       code: 'KEY_VERSION_MISMATCH',
       grpcStatus: status.FAILED_PRECONDITION,
     });
-    expect(await failure(kms.decrypt({ ...scope, ciphertext, keyVersionId: 'latest' }))).toMatchObject({ code: 'ID_INVALID' });
+    expect(await failure(kms.decrypt({ ...scope, ciphertext, keyVersionId: 'latest' }))).toMatchObject({
+      code: 'ID_INVALID',
+    });
   });
 
   it('verify checksums, say so, and answer with one', async () => {
@@ -143,14 +165,26 @@ describe('Encrypt and Decrypt', () => {
     const plaintext = randomBytes(100);
     const sums = { plaintextCrc32c: crc32c(plaintext), aadCrc32c: crc32c('ü') };
     const sealed = await kms.encrypt({ ...scope, plaintext, aad: 'ü', ...sums });
-    expect(sealed).toMatchObject({ verifiedPlaintextCrc32c: true, verifiedAadCrc32c: true, ciphertextCrc32c: crc32c(sealed.ciphertext) });
+    expect(sealed).toMatchObject({
+      verifiedPlaintextCrc32c: true,
+      verifiedAadCrc32c: true,
+      ciphertextCrc32c: crc32c(sealed.ciphertext),
+    });
     const ciphertextCrc32c = sealed.ciphertextCrc32c ?? 0;
     const opened = await kms.decrypt({ ...scope, ciphertext: sealed.ciphertext, aad: 'ü', ciphertextCrc32c });
-    expect(opened).toMatchObject({ verifiedCiphertextCrc32c: true, verifiedAadCrc32c: false, plaintextCrc32c: sums.plaintextCrc32c });
+    expect(opened).toMatchObject({
+      verifiedCiphertextCrc32c: true,
+      verifiedAadCrc32c: false,
+      plaintextCrc32c: sums.plaintextCrc32c,
+    });
     const wrong = { code: 'CHECKSUM_MISMATCH', grpcStatus: status.INVALID_ARGUMENT };
     expect(await failure(kms.encrypt({ ...scope, plaintext, plaintextCrc32c: 1 }))).toMatchObject(wrong);
-    expect(await failure(kms.encrypt({ ...scope, plaintext, aad: 'u', aadCrc32c: sums.aadCrc32c }))).toMatchObject(wrong);
-    expect(await failure(kms.decrypt({ ...scope, ciphertext: sealed.ciphertext, ciphertextCrc32c: 0 }))).toMatchObject(wrong);
+    expect(await failure(kms.encrypt({ ...scope, plaintext, aad: 'u', aadCrc32c: sums.aadCrc32c }))).toMatchObject(
+      wrong,
+    );
+    expect(await failure(kms.decrypt({ ...scope, ciphertext: sealed.ciphertext, ciphertextCrc32c: 0 }))).toMatchObject(
+      wrong,
+    );
     const plain = await kms.encrypt({ ...scope, plaintext });
     expect(plain).toMatchObject({ ciphertextCrc32c: undefined, verifiedPlaintextCrc32c: false });
   });
@@ -161,8 +195,18 @@ describe('ReEncrypt', () => {
     const scope = newScope();
     const old = await kms.encrypt({ ...scope, plaintext: text('secret'), aad: 'a' });
     const { newKeyVersionId } = await kms.rotateDataKey(scope);
-    const sources = { ciphertextCrc32c: crc32c(old.ciphertext), sourceAadCrc32c: crc32c('a'), targetAadCrc32c: crc32c('b') };
-    const moved = await kms.reEncrypt({ ...scope, ciphertext: old.ciphertext, sourceAad: 'a', targetAad: 'b', ...sources });
+    const sources = {
+      ciphertextCrc32c: crc32c(old.ciphertext),
+      sourceAadCrc32c: crc32c('a'),
+      targetAadCrc32c: crc32c('b'),
+    };
+    const moved = await kms.reEncrypt({
+      ...scope,
+      ciphertext: old.ciphertext,
+      sourceAad: 'a',
+      targetAad: 'b',
+      ...sources,
+    });
     expect(moved).toMatchObject({
       keyVersionId: newKeyVersionId,
       ciphertextCrc32c: crc32c(moved.ciphertext),
@@ -171,7 +215,12 @@ describe('ReEncrypt', () => {
       verifiedTargetAadCrc32c: true,
     });
     expect((await kms.decrypt({ ...scope, ciphertext: moved.ciphertext, aad: 'b' })).plaintext).toEqual(text('secret'));
-    const same = await kms.reEncrypt({ ...scope, ciphertext: moved.ciphertext, sourceAad: 'b', ciphertextEncoding: RAW });
+    const same = await kms.reEncrypt({
+      ...scope,
+      ciphertext: moved.ciphertext,
+      sourceAad: 'b',
+      ciphertextEncoding: RAW,
+    });
     expect(same.keyVersionId).toBe(newKeyVersionId);
     expect(same.ciphertext[0]).toBe(1);
     expect((await kms.decrypt({ ...scope, ciphertext: same.ciphertext })).plaintext).toEqual(text('secret'));
@@ -180,11 +229,17 @@ describe('ReEncrypt', () => {
   it('refuses what Decrypt refuses', async () => {
     const scope = newScope();
     const { ciphertext } = await kms.encrypt({ ...scope, plaintext: text('x'), aad: 'a' });
-    expect(await failure(kms.reEncrypt({ ...scope, ciphertext, sourceAad: 'b' }))).toMatchObject({ code: 'CIPHERTEXT_INVALID' });
-    expect(await failure(kms.reEncrypt({ ...scope, ciphertext, sourceAad: 'a', sourceKeyVersionId: randomUUID() }))).toMatchObject({
+    expect(await failure(kms.reEncrypt({ ...scope, ciphertext, sourceAad: 'b' }))).toMatchObject({
+      code: 'CIPHERTEXT_INVALID',
+    });
+    expect(
+      await failure(kms.reEncrypt({ ...scope, ciphertext, sourceAad: 'a', sourceKeyVersionId: randomUUID() })),
+    ).toMatchObject({
       code: 'KEY_VERSION_MISMATCH',
     });
-    expect(await failure(kms.reEncrypt({ ...newScope(), ciphertext, sourceAad: 'a' }))).toMatchObject({ code: 'KEY_NOT_FOUND' });
+    expect(await failure(kms.reEncrypt({ ...newScope(), ciphertext, sourceAad: 'a' }))).toMatchObject({
+      code: 'KEY_NOT_FOUND',
+    });
   });
 });
 
@@ -219,22 +274,34 @@ describe('keys', () => {
 });
 
 describe('tenants', () => {
-  it('cannot tell another tenant\'s ciphertext, scope or key version from one that does not exist', async () => {
+  it("cannot tell another tenant's ciphertext, scope or key version from one that does not exist", async () => {
     const [mine, theirs] = [newScope(), { ...newScope(), scopeId: 'their-scope' }];
     const my = await kms.encrypt({ ...mine, plaintext: text('mine'), ciphertextEncoding: RAW });
     const their = await kms.encrypt({ ...theirs, plaintext: text('theirs'), ciphertextEncoding: RAW });
     const nobody = Buffer.concat([Buffer.of(1), randomBytes(16), their.ciphertext.subarray(17)]);
     const pairs = [
       // My scope, their ciphertext.
-      [() => kms.decrypt({ ...mine, ciphertext: their.ciphertext }), () => kms.decrypt({ ...mine, ciphertext: nobody })],
-      [() => kms.reEncrypt({ ...mine, ciphertext: their.ciphertext }), () => kms.reEncrypt({ ...mine, ciphertext: nobody })],
+      [
+        () => kms.decrypt({ ...mine, ciphertext: their.ciphertext }),
+        () => kms.decrypt({ ...mine, ciphertext: nobody }),
+      ],
+      [
+        () => kms.reEncrypt({ ...mine, ciphertext: their.ciphertext }),
+        () => kms.reEncrypt({ ...mine, ciphertext: nobody }),
+      ],
       // Their scope's name under my tenant.
       [
         () => kms.decrypt({ tenantId: mine.tenantId, scopeId: theirs.scopeId, ciphertext: their.ciphertext }),
         () => kms.decrypt({ tenantId: mine.tenantId, scopeId: 'nobody', ciphertext: nobody }),
       ],
-      [() => kms.getKeyInfo({ ...mine, scopeId: theirs.scopeId }), () => kms.getKeyInfo({ ...mine, scopeId: 'nobody' })],
-      [() => kms.rotateDataKey({ ...mine, scopeId: theirs.scopeId }), () => kms.rotateDataKey({ ...mine, scopeId: 'nobody' })],
+      [
+        () => kms.getKeyInfo({ ...mine, scopeId: theirs.scopeId }),
+        () => kms.getKeyInfo({ ...mine, scopeId: 'nobody' }),
+      ],
+      [
+        () => kms.rotateDataKey({ ...mine, scopeId: theirs.scopeId }),
+        () => kms.rotateDataKey({ ...mine, scopeId: 'nobody' }),
+      ],
       // A leaked key version id.
       [
         () => kms.decrypt({ ...mine, ciphertext: my.ciphertext, keyVersionId: their.keyVersionId }),
@@ -252,6 +319,8 @@ describe('tenants', () => {
     const b = { tenantId: 'run', scopeId: 'together:x' };
     const sealed = await kms.encrypt({ ...a, plaintext: text('a'), aad: 'c' });
     await kms.encrypt({ ...b, plaintext: text('b'), aad: 'c' });
-    expect(await failure(kms.decrypt({ ...b, ciphertext: sealed.ciphertext, aad: 'c' }))).toMatchObject({ code: 'CIPHERTEXT_INVALID' });
+    expect(await failure(kms.decrypt({ ...b, ciphertext: sealed.ciphertext, aad: 'c' }))).toMatchObject({
+      code: 'CIPHERTEXT_INVALID',
+    });
   });
 });

@@ -72,9 +72,16 @@ describe('killing PostgreSQL under load', () => {
     await expect.poll(() => refused.has(status.UNAVAILABLE), { timeout: 30_000 }).toBe(true);
     // Also on a warm key: without the database nobody can know what changed.
     await expect
-      .poll(() => kms.encrypt({ tenantId: 'acme', scopeId: 'warm' }).then(() => 'answered', (error: unknown) => (error as { code: string }).code), {
-        timeout: 30_000,
-      })
+      .poll(
+        () =>
+          kms.encrypt({ tenantId: 'acme', scopeId: 'warm' }).then(
+            () => 'answered',
+            (error: unknown) => (error as { code: string }).code,
+          ),
+        {
+          timeout: 30_000,
+        },
+      )
       .toBe('STORE_UNAVAILABLE');
     await postgres.stop();
     postgres = await startPostgres({ directory, durable: true });

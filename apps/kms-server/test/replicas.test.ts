@@ -16,7 +16,10 @@ describe.each(variants)('two servers on one database %s', (_, more) => {
   let b: TestServer;
   beforeAll(async () => {
     database = await testDatabase();
-    [a, b] = (await Promise.all([1, 2].map(() => serve({ MINIKMS_DB_URL: database.url, ...more })))) as [TestServer, TestServer];
+    [a, b] = (await Promise.all([1, 2].map(() => serve({ MINIKMS_DB_URL: database.url, ...more })))) as [
+      TestServer,
+      TestServer,
+    ];
   });
   afterAll(async () => {
     await Promise.all([a.stop(), b.stop()]);
@@ -27,7 +30,9 @@ describe.each(variants)('two servers on one database %s', (_, more) => {
     for (let round = 0; round < 5; round++) {
       const scope = newScope();
       const sealed = await Promise.all(
-        Array.from({ length: 50 }, (_, i) => (i % 2 === 0 ? a : b).client.kms.encrypt({ ...scope, plaintext: Buffer.from(String(i)) })),
+        Array.from({ length: 50 }, (_, i) =>
+          (i % 2 === 0 ? a : b).client.kms.encrypt({ ...scope, plaintext: Buffer.from(String(i)) }),
+        ),
       );
       expect(new Set(sealed.map(({ keyVersionId }) => keyVersionId)).size).toBe(1);
       const opened = await Promise.all(
@@ -90,7 +95,9 @@ describe.each(variants)('two servers on one database %s', (_, more) => {
     const pair = await Promise.all([serve(small), serve(small)]);
     const scope = newScope();
     const sealed = await Promise.all(
-      Array.from({ length: 1000 }, (_, i) => pair[i % 2]!.client.kms.encrypt({ ...scope, plaintext: Buffer.from(String(i)) })),
+      Array.from({ length: 1000 }, (_, i) =>
+        pair[i % 2]!.client.kms.encrypt({ ...scope, plaintext: Buffer.from(String(i)) }),
+      ),
     );
     const uses = new Map<string, number>();
     for (const { keyVersionId } of sealed) uses.set(keyVersionId, (uses.get(keyVersionId) ?? 0) + 1);

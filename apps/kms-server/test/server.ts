@@ -31,12 +31,18 @@ type Environment = Readonly<Record<string, string>>;
 function start(args: readonly string[], environment: Environment): { child: ChildProcess; output: () => string } {
   // Nothing of the shell that runs the tests: a MINIKMS_ variable there would change the outcome.
   const child = spawn(process.execPath, [MAIN, ...args], {
-    env: { PATH: process.env['PATH'] ?? '', MINIKMS_GRPC_ADDR: '127.0.0.1:0', MINIKMS_LOG_LEVEL: 'info', ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {
+      PATH: process.env['PATH'] ?? '',
+      MINIKMS_GRPC_ADDR: '127.0.0.1:0',
+      MINIKMS_LOG_LEVEL: 'info',
+      ...environment,
+    },
+    // With the channel the server ends when the tests do, however they end.
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   let output = '';
-  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()));
   return { child, output: () => output };
 }
 
@@ -50,7 +56,11 @@ export async function run(args: readonly string[], environment: Environment): Pr
 /** Starts a server on a free port of the loopback address, and waits until it serves. */
 export async function serve(
   environment: Environment,
-  options: { readonly args?: readonly string[]; readonly host?: string; readonly connect?: Partial<Parameters<typeof connect>[0]> } = {},
+  options: {
+    readonly args?: readonly string[];
+    readonly host?: string;
+    readonly connect?: Partial<Parameters<typeof connect>[0]>;
+  } = {},
 ): Promise<TestServer> {
   const { child, output } = start(options.args ?? ['--dev'], { MINIKMS_ROOT_KEY: ROOT_KEY, ...environment });
   const port = await new Promise<number>((resolve, reject) => {

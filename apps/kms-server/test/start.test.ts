@@ -1,6 +1,7 @@
 import { createServer } from 'node:net';
 import { testDatabase } from '@minikms/dev-postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ConfigError, readConfig } from '../src/config.ts';
 import { failure, ROOT_KEY, run, serve, temporaryFile } from './server.ts';
 
 let database: Awaited<ReturnType<typeof testDatabase>>;
@@ -10,7 +11,22 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 
 const OTHER_KEY = 'ab'.repeat(32);
-const environment = (more: Record<string, string> = {}) => ({ MINIKMS_DB_URL: database.url, MINIKMS_ROOT_KEY: ROOT_KEY, ...more });
+/** What the configuration check says, one problem a line; nothing when it is good. */
+function problems(given: Record<string, string>, development: boolean): string {
+  try {
+    readConfig({ MINIKMS_GRPC_ADDR: '127.0.0.1:0', ...given }, development).rootKey.destroy();
+    return '';
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems.join('\n');
+    throw error;
+  }
+}
+
+const environment = (more: Record<string, string> = {}) => ({
+  MINIKMS_DB_URL: database.url,
+  MINIKMS_ROOT_KEY: ROOT_KEY,
+  ...more,
+});
 
 describe('starting', () => {
   it('finds its keys again, and takes the root key from a file', async () => {
@@ -21,7 +37,11 @@ describe('starting', () => {
     expect(first.output()).toContain('miniKMS development server on 127.0.0.1:');
     expect(first.output()).toContain('npm run example');
     const file = temporaryFile(`${ROOT_KEY}\n`);
-    const second = await serve({ MINIKMS_DB_URL: database.url, MINIKMS_ROOT_KEY: '', MINIKMS_ROOT_KEY_FILE: file.path });
+    const second = await serve({
+      MINIKMS_DB_URL: database.url,
+      MINIKMS_ROOT_KEY: '',
+      MINIKMS_ROOT_KEY_FILE: file.path,
+    });
     expect((await second.client.kms.decrypt({ ...scope, ciphertext })).plaintext.toString()).toBe('kept');
     expect(await second.stop()).toBe(0);
     file.remove();
@@ -40,14 +60,18 @@ describe('starting', () => {
   it('refuses a database that was started in the other mode', async () => {
     await (await serve(environment())).stop();
     const production = environment({ MINIKMS_OPERATOR_TOKEN_SHA256: '00'.repeat(32) });
-    expect(await run([], production)).toMatchObject({ code: 1, output: expect.stringContaining('STORE_MODE_MISMATCH') });
+    expect(await run([], production)).toMatchObject({
+      code: 1,
+      output: expect.stringContaining('STORE_MODE_MISMATCH'),
+    });
   });
 
   it('migrates once when two servers start together on an empty database', async () => {
     const empty = await testDatabase();
     const servers = await Promise.all([1, 2].map(() => serve({ MINIKMS_DB_URL: empty.url })));
     const migrated = servers.map((server) => server.output().split('"msg":"database migrated"').length - 1);
-    expect(migrated.toSorted()).toEqual([0, migrated[0]! + migrated[1]!]);
+    expect(Math.min(...migrated)).toBe(0);
+    expect(Math.max(...migrated)).toBeGreaterThan(0);
     await Promise.all(servers.map((server) => server.stop()));
     await empty.drop();
   });
@@ -70,9 +94,15 @@ describe('starting', () => {
     const address = taken.address();
     if (address === null || typeof address === 'string') throw new Error('no port');
     const inUse = await run(['--dev'], environment({ MINIKMS_GRPC_ADDR: `127.0.0.1:${address.port}` }));
-    expect(inUse).toMatchObject({ code: 1, output: expect.stringMatching(/cannot listen on 127\.0\.0\.1:\d+.*EADDRINUSE/) });
+    expect(inUse).toMatchObject({
+      code: 1,
+      output: expect.stringMatching(/cannot listen on 127\.0\.0\.1:\d+.*EADDRINUSE/),
+    });
     taken.close();
-    const noDatabase = await run(['--dev'], environment({ MINIKMS_DB_URL: 'postgresql://nobody:hunter2@127.0.0.1:1/x' }));
+    const noDatabase = await run(
+      ['--dev'],
+      environment({ MINIKMS_DB_URL: 'postgresql://nobody:hunter2@127.0.0.1:1/x' }),
+    );
     expect(noDatabase).toMatchObject({ code: 1, output: expect.stringContaining('STORE_UNAVAILABLE') });
     expect(noDatabase.output).not.toContain('hunter2');
   });
@@ -80,7 +110,10 @@ describe('starting', () => {
   it('has a help text and a version, and refuses what it does not know', async () => {
     expect(await run(['--help'], {})).toMatchObject({ code: 0, output: expect.stringContaining('kms-server migrate') });
     expect(await run(['--version'], {})).toMatchObject({ code: 0, output: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
-    expect(await run(['serf'], {})).toMatchObject({ code: 2, output: expect.stringContaining('unknown command: serf') });
+    expect(await run(['serf'], {})).toMatchObject({
+      code: 2,
+      output: expect.stringContaining('unknown command: serf'),
+    });
     expect(await run(['--port', '1'], {})).toMatchObject({ code: 2, output: expect.stringContaining('--port') });
   });
 });
@@ -110,19 +143,31 @@ describe('the configuration', () => {
     expect(report.output).not.toMatch(/cafe-not-a-key|secret-host|secret-token|everywhere|nonexistent/);
   });
 
-  it('refuses to listen in public without TLS, or without a credential; only TLS can be waived', async () => {
+  it('refuses to listen in public without TLS, or without a credential; only TLS can be waived', () => {
     const token = { MINIKMS_OPERATOR_TOKEN_SHA256: '00'.repeat(32) };
     const open = { MINIKMS_GRPC_ADDR: '0.0.0.0:0' };
-    const check = (more: Record<string, string>) => run(['--check-config'], environment(more));
-    expect((await check({ ...open, ...token })).output).toContain('MINIKMS_TLS_ENABLED is not true');
-    expect((await check({ ...open, MINIKMS_ALLOW_INSECURE: 'true' })).output).toContain('MINIKMS_OPERATOR_TOKEN_SHA256 is not set');
-    expect((await check({})).output).toContain('MINIKMS_OPERATOR_TOKEN_SHA256 is not set');
-    expect(await check({ ...open, ...token, MINIKMS_ALLOW_INSECURE: 'true' })).toEqual({ code: 0, output: 'the configuration is good\n' });
-    expect(await check(token)).toMatchObject({ code: 0 });
-    expect((await run(['--dev', '--check-config'], environment(open))).output).toContain('must be a loopback address with --dev');
-    expect((await check({ ...token, MINIKMS_TLS_CERT_FILE: 'x' })).output).toContain('MINIKMS_TLS_CERT_FILE is set but MINIKMS_TLS_ENABLED is not true');
-    expect((await check({ ...token, MINIKMS_ROOT_KEY_FILE: 'x' })).output).toContain('MINIKMS_ROOT_KEY and MINIKMS_ROOT_KEY_FILE are both set');
-    expect((await run(['--check-config'], { ...token, MINIKMS_ROOT_KEY: ROOT_KEY })).output).toContain('MINIKMS_DB_URL is not set');
+    const check = (more: Record<string, string>, development = false) =>
+      problems({ ...environment(), ...more }, development);
+    expect(check({ ...open, ...token })).toContain('MINIKMS_TLS_ENABLED is not true');
+    expect(check({ ...open, MINIKMS_ALLOW_INSECURE: 'true' })).toContain('MINIKMS_OPERATOR_TOKEN_SHA256 is not set');
+    expect(check({})).toContain('MINIKMS_OPERATOR_TOKEN_SHA256 is not set');
+    expect(check({ ...open, ...token, MINIKMS_ALLOW_INSECURE: 'true' })).toBe('');
+    expect(check({ ...token, MINIKMS_GRPC_ADDR: '[::1]:0' })).toBe('');
+    expect(check({ ...token, MINIKMS_GRPC_ADDR: ':50051' })).toContain('MINIKMS_TLS_ENABLED is not true');
+    expect(check(open, true)).toContain('must be a loopback address with --dev');
+    expect(check({ ...token, MINIKMS_TLS_CERT_FILE: 'x' })).toContain(
+      'MINIKMS_TLS_CERT_FILE is set but MINIKMS_TLS_ENABLED is not true',
+    );
+    expect(check({ ...token, MINIKMS_TLS_ENABLED: 'true' })).toContain('MINIKMS_TLS_KEY_FILE is not set');
+    expect(check({ ...token, MINIKMS_ROOT_KEY_FILE: 'x' })).toContain(
+      'MINIKMS_ROOT_KEY and MINIKMS_ROOT_KEY_FILE are both set',
+    );
+    expect(check({ ...token, MINIKMS_DB_URL: '' })).toContain('MINIKMS_DB_URL is not set');
+  });
+
+  it('is checked without starting', async () => {
+    const good = await run(['--check-config'], { ...environment(), MINIKMS_OPERATOR_TOKEN_SHA256: '00'.repeat(32) });
+    expect(good).toEqual({ code: 0, output: 'the configuration is good\n' });
   });
 
   it('warns of variables that mean nothing', async () => {
@@ -137,7 +182,9 @@ describe('stopping', () => {
     const scope = { tenantId: 'drain', scopeId: 'app' };
     const server = await serve(environment());
     await server.client.kms.encrypt(scope);
-    const calls = Array.from({ length: 200 }, (_, i) => server.client.kms.encrypt({ ...scope, plaintext: Buffer.alloc(i) }));
+    const calls = Array.from({ length: 200 }, (_, i) =>
+      server.client.kms.encrypt({ ...scope, plaintext: Buffer.alloc(i) }),
+    );
     const settled = Promise.allSettled(calls);
     server.process.kill('SIGTERM');
     let answered = 1;

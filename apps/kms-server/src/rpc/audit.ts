@@ -44,5 +44,11 @@ export function logAudit(log: Logger): Audit {
 
 function line(event: CallEvent): object {
   const { action, requestId, tenantId, scopeId } = event;
-  return { action, requestId, actor: event.principal?.id, tenantId: tenantId.slice(0, 128), scopeId: scopeId.slice(0, 128) };
+  return {
+    action,
+    requestId,
+    actor: event.principal?.id,
+    tenantId: tenantId.slice(0, 128),
+    scopeId: scopeId.slice(0, 128),
+  };
 }

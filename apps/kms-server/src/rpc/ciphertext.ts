@@ -18,14 +18,19 @@ export function readCiphertext(field: Uint8Array): Uint8Array {
   const blob = Buffer.from(text, 'base64');
   // Node's decoder takes the URL alphabet, white space, missing padding and stray bits: one blob, one text.
   if (blob.toString('base64') !== text) {
-    throw new CryptoError('CIPHERTEXT_MALFORMED', 'the ciphertext is not standard base64 with padding and without spaces');
+    throw new CryptoError(
+      'CIPHERTEXT_MALFORMED',
+      'the ciphertext is not standard base64 with padding and without spaces',
+    );
   }
   return blob;
 }
 
 /** The ciphertext field of a response. */
 export function writeCiphertext(blob: Buffer, encoding: CiphertextEncoding): Buffer {
-  return encoding === CiphertextEncoding.CIPHERTEXT_ENCODING_RAW ? blob : Buffer.from(blob.toString('base64'), 'latin1');
+  return encoding === CiphertextEncoding.CIPHERTEXT_ENCODING_RAW
+    ? blob
+    : Buffer.from(blob.toString('base64'), 'latin1');
 }
 
 /** @throws ServerError `FIELD_INVALID` for an encoding that this server does not know. */

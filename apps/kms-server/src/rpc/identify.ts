@@ -35,7 +35,8 @@ export function identifier(options: IdentifyOptions): Identify {
       throw new ServerError('UNAUTHENTICATED', 'this call needs credentials: metadata "authorization: Bearer <token>"');
     }
     const digest = createHash('sha256').update(presented).digest();
-    if (options.operatorTokenSha256 === undefined || !timingSafeEqual(digest, options.operatorTokenSha256)) throw refused();
+    if (options.operatorTokenSha256 === undefined || !timingSafeEqual(digest, options.operatorTokenSha256))
+      throw refused();
     return OPERATOR;
   };
 }

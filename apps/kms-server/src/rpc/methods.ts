@@ -12,7 +12,9 @@ export interface Services {
   readonly limits: Limits;
 }
 
-type Definition = Readonly<Record<string, { requestDeserialize(bytes: Buffer): unknown; responseDeserialize(bytes: Buffer): unknown }>>;
+type Definition = Readonly<
+  Record<string, { requestDeserialize(bytes: Buffer): unknown; responseDeserialize(bytes: Buffer): unknown }>
+>;
 
 /** A row for every RPC of a service: one that is missing does not compile. */
 type Table<D extends Definition> = {

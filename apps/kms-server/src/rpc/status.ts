@@ -52,5 +52,9 @@ export function failureOf(error: unknown): Failure {
     const code = error.code as Code;
     if (STATUS[code] !== status.INTERNAL) return { code, status: STATUS[code], message: error.message };
   }
-  return { code: 'INTERNAL', status: status.INTERNAL, message: 'internal error: see the server log under the request id' };
+  return {
+    code: 'INTERNAL',
+    status: status.INTERNAL,
+    message: 'internal error: see the server log under the request id',
+  };
 }

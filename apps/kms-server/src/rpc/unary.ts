@@ -33,7 +33,12 @@ export interface Method<Req, Res> {
 export interface Unary {
   readonly identify: Identify;
   /** @throws ServerError `PERMISSION_DENIED` */
-  readonly authorize: (principal: Principal, permissions: readonly Permission[], tenantId: string, scopeId: string) => void;
+  readonly authorize: (
+    principal: Principal,
+    permissions: readonly Permission[],
+    tenantId: string,
+    scopeId: string,
+  ) => void;
   readonly audit: Audit;
 }
 
@@ -137,4 +142,3 @@ function trailer(event: CallEvent): Metadata {
 function stopIfCancelled(call: ServerUnaryCall<Buffer, Buffer>): void {
   if (call.cancelled) throw new ServerError('CANCELLED', 'the caller left before the answer was ready');
 }
-

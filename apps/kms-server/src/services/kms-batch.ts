@@ -96,7 +96,11 @@ export async function batchDecrypt(
 }
 
 // Errors of the caller's making; what else goes wrong is not one item's fault.
-const ITEM_STATUSES: ReadonlySet<status> = new Set([status.INVALID_ARGUMENT, status.NOT_FOUND, status.FAILED_PRECONDITION]);
+const ITEM_STATUSES: ReadonlySet<status> = new Set([
+  status.INVALID_ARGUMENT,
+  status.NOT_FOUND,
+  status.FAILED_PRECONDITION,
+]);
 
 function itemError(error: unknown, perItemResults: boolean): ItemError {
   const failure = failureOf(error);

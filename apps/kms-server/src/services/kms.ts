@@ -24,7 +24,11 @@ type SealedChecksums = Pick<DecryptRequest, 'ciphertext' | 'aad' | 'ciphertextCr
 type SealInput = Pick<EncryptRequest, 'plaintext' | 'aad' | 'ciphertextEncoding'>;
 
 /** The single-item RPCs of KMSService; requests have been validated. Each is synchronous while its key is warm. */
-export function encrypt(keyring: Keyring, request: EncryptRequest, context: Context): EncryptResponse | Promise<EncryptResponse> {
+export function encrypt(
+  keyring: Keyring,
+  request: EncryptRequest,
+  context: Context,
+): EncryptResponse | Promise<EncryptResponse> {
   const verified = verifyPlain(request);
   const encryptor = keyring.encryptor(request, 1);
   if (!(encryptor instanceof Promise)) return seal(encryptor, request, verified);
@@ -34,7 +38,11 @@ export function encrypt(keyring: Keyring, request: EncryptRequest, context: Cont
   });
 }
 
-export function decrypt(keyring: Keyring, request: DecryptRequest, context: Context): DecryptResponse | Promise<DecryptResponse> {
+export function decrypt(
+  keyring: Keyring,
+  request: DecryptRequest,
+  context: Context,
+): DecryptResponse | Promise<DecryptResponse> {
   const verified = verifySealed(request);
   const { blob, keyVersionId } = readBlob(request.ciphertext, 'key_version_id', request.keyVersionId);
   const key = keyring.decryptor(request, keyVersionId);
@@ -45,7 +53,11 @@ export function decrypt(keyring: Keyring, request: DecryptRequest, context: Cont
   });
 }
 
-export async function reEncrypt(keyring: Keyring, request: ReEncryptRequest, context: Context): Promise<ReEncryptResponse> {
+export async function reEncrypt(
+  keyring: Keyring,
+  request: ReEncryptRequest,
+  context: Context,
+): Promise<ReEncryptResponse> {
   const { ciphertext, sourceAad, targetAad, ciphertextEncoding } = request;
   const verifiedCiphertextCrc32c = verifyChecksum('ciphertext', ciphertext, request.ciphertextCrc32c);
   const verifiedSourceAadCrc32c = verifyChecksum('source_aad', sourceAad, request.sourceAadCrc32c);
@@ -82,7 +94,13 @@ export async function rotateDataKey(keyring: Keyring, request: RotateDataKeyRequ
 
 export async function getKeyInfo(keyring: Keyring, request: GetKeyInfoRequest): Promise<GetKeyInfoResponse> {
   const { keyVersionId, version, status, encryptions, maxEncryptions } = await keyring.info(request);
-  return { keyVersionId, version, status, encryptionCount: BigInt(encryptions), maxEncryptions: BigInt(maxEncryptions) };
+  return {
+    keyVersionId,
+    version,
+    status,
+    encryptionCount: BigInt(encryptions),
+    maxEncryptions: BigInt(maxEncryptions),
+  };
 }
 
 /** Which of the checksums that can come with an item were there and agreed. */
@@ -120,7 +138,10 @@ export function readBlob(
   const blob = readCiphertext(ciphertext);
   const { keyVersionId } = parseSealed(blob);
   if (expected !== '' && uuidFromBytes(keyVersionId) !== checkKeyVersionId(field, expected)) {
-    throw new ServerError('KEY_VERSION_MISMATCH', `the ciphertext was made with another key version than ${field} says`);
+    throw new ServerError(
+      'KEY_VERSION_MISMATCH',
+      `the ciphertext was made with another key version than ${field} says`,
+    );
   }
   return { blob, keyVersionId };
 }
@@ -139,7 +160,12 @@ export function seal(encryptor: Encryptor, item: SealInput, verified: Verified):
 }
 
 /** @throws CryptoError `CIPHERTEXT_INVALID` */
-export function open(key: SealingKey, blob: Uint8Array, item: { readonly aad: string }, verified: Verified): DecryptResponse {
+export function open(
+  key: SealingKey,
+  blob: Uint8Array,
+  item: { readonly aad: string },
+  verified: Verified,
+): DecryptResponse {
   const plaintext = key.open(blob, item.aad);
   return {
     plaintext,

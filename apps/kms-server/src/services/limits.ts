@@ -26,7 +26,8 @@ export function ciphertextBytes(plaintextBytes: number): number {
 
 /** @throws ServerError `LIMIT_EXCEEDED`, naming the field and the limit. */
 export function checkSize(field: string, size: number, limit: number): void {
-  if (size > limit) throw new ServerError('LIMIT_EXCEEDED', `${field} has ${size} bytes, more than the limit of ${limit}`);
+  if (size > limit)
+    throw new ServerError('LIMIT_EXCEEDED', `${field} has ${size} bytes, more than the limit of ${limit}`);
 }
 
 /** Length in UTF-8 bytes. */
