@@ -162,6 +162,20 @@ describe('TLS', () => {
     bad.close();
   });
 
+  it('is checked by the client, for names and for addresses', async () => {
+    for (const host of ['localhost', '127.0.0.1']) {
+      const good = connect({ address: `${host}:${server.port}`, token: TOKEN, tls: { ca } });
+      await good.kms.encrypt(scope);
+      good.close();
+      const other = connect({ address: `${host}:${server.port}`, token: TOKEN, tls: { ca: pem('stranger.pem') } });
+      expect(await failure(other.kms.encrypt(scope))).toMatchObject({ code: 'UNAVAILABLE' });
+      other.close();
+    }
+    const misnamed = connect({ address: `127.0.0.2:${server.port}`, token: TOKEN, tls: { ca }, deadlineMs: 3000 });
+    expect(['UNAVAILABLE', 'DEADLINE_EXCEEDED']).toContain((await failure(misnamed.kms.encrypt(scope))).code);
+    misnamed.close();
+  });
+
   it('does not answer in clear', async () => {
     const clear = connect({ address: `127.0.0.1:${server.port}`, deadlineMs: 3000 });
     expect(['UNAVAILABLE', 'DEADLINE_EXCEEDED']).toContain((await failure(clear.kms.encrypt(scope))).code);

@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { type CallOptions, ChannelCredentials, Client, Metadata, status } from '@grpc/grpc-js';
 import * as proto from '@minikms/protocol';
 import { type Calls, calls, type Invoke } from './calls.ts';
@@ -5,6 +7,8 @@ import { failure } from './errors.ts';
 
 const MESSAGE_LIMIT = 8 * 1024 * 1024;
 const DEFAULT_DEADLINE_MS = 10_000;
+// What grpc-js sends as server name to an IP address, in place of the address.
+const NO_NAME = 'minikms.invalid';
 
 export interface ConnectOptions {
   /** `host:port`. */
@@ -57,11 +61,11 @@ export function connect(options: ConnectOptions): MiniKms {
   if (options.token !== undefined && options.tls === undefined && !isLoopback(options.address)) {
     throw new TypeError('a token would travel in clear: set tls');
   }
-  const client = new Client(options.address, credentials(options.tls), {
+  const ip = options.tls === undefined ? undefined : ipOf(options.address);
+  const client = new Client(options.address, credentials(options.tls, ip), {
     'grpc.max_receive_message_length': MESSAGE_LIMIT,
     'grpc.max_send_message_length': MESSAGE_LIMIT,
-    // Through a proxy of the environment, loopback would be the proxy's, and the token would travel there in clear.
-    'grpc.enable_http_proxy': isLoopback(options.address) ? 0 : 1,
+    ...(ip === undefined ? {} : { 'grpc.ssl_target_name_override': NO_NAME }),
   });
   const metadata = new Metadata();
   if (options.token !== undefined) metadata.set('authorization', `Bearer ${options.token}`);
@@ -100,10 +104,18 @@ export function connect(options: ConnectOptions): MiniKms {
   };
 }
 
-function credentials(tls: ConnectOptions['tls']): ChannelCredentials {
+function credentials(tls: ConnectOptions['tls'], ip: string | undefined): ChannelCredentials {
   if (tls === undefined) return ChannelCredentials.createInsecure();
-  if (tls === true) return ChannelCredentials.createSsl();
-  return ChannelCredentials.createSsl(tls.ca ?? null, tls.key ?? null, tls.cert ?? null);
+  const { ca, key, cert } = tls === true ? {} : tls;
+  // RFC 6066 §3: no server name for an IP address, and Node refuses one; the certificate is checked for the address.
+  const verify = ip === undefined ? {} : { checkServerIdentity: (_: string, peer: PeerCertificate) => checkServerIdentity(ip, peer) };
+  return ChannelCredentials.createSsl(ca ?? null, key ?? null, cert ?? null, verify);
+}
+
+/** The address without its port where it is an IP address. */
+function ipOf(address: string): string | undefined {
+  const host = address.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  return isIP(host) === 0 ? undefined : host;
 }
 
 function isLoopback(address: string): boolean {
