@@ -1,9 +1,9 @@
-import { pino, type Logger, type LoggerOptions } from 'pino';
+import { pino, type DestinationStream, type Logger, type LoggerOptions } from 'pino';
 
 /** Structured logs on standard output, one JSON object a line. What could hold a secret is cut out, should it get in. */
-export function openLog(level: string): Logger {
+export function openLog(level: string, sink?: DestinationStream): Logger {
   // A reader that does not keep up costs log lines, not calls.
-  const destination = pino.destination({ dest: 1, sync: false, maxLength: 16 * 1024 * 1024 });
+  const destination = sink ?? pino.destination({ dest: 1, sync: false, maxLength: 16 * 1024 * 1024 });
   const options: LoggerOptions = {
     level,
     base: { service: 'minikms' },

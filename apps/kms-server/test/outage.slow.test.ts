@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { startPostgres } from '@minikms/dev-postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { health } from './health.ts';
 import { serve, type TestServer } from './server.ts';
 
 type Postgres = Awaited<ReturnType<typeof startPostgres>>;
@@ -83,12 +84,14 @@ describe('killing PostgreSQL under load', () => {
         },
       )
       .toBe('STORE_UNAVAILABLE');
+    await expect.poll(() => health(server.port), { timeout: 30_000 }).toBe('NOT_SERVING');
     await postgres.stop();
     postgres = await startPostgres({ directory, durable: true });
     const before = successes;
     await expect.poll(() => successes, { timeout: 60_000 }).toBeGreaterThan(before + 200);
     running = false;
     await Promise.all(workers);
+    expect(await health(server.port)).toBe('SERVING');
     expect([...refused]).toEqual([status.UNAVAILABLE]);
     for (const { scope, ciphertext, value } of sealed) {
       expect((await kms.decrypt({ ...scope, ciphertext })).plaintext.toString()).toBe(value);

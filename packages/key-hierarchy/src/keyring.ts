@@ -181,7 +181,7 @@ export class Keyring {
     }
   }
 
-  /** Reads the current version and leases what is missing. `undefined`: there is another one by now. */
+  /** Reads the current version and leases what is missing; `undefined` when that has to be done again. */
   async #load(scope: Scope, name: string, wanted: number): Promise<Loaded | undefined> {
     const { changes, cacheTtlMs, maxEncryptions, now } = this.#options;
     const position = changes.position();
@@ -193,15 +193,17 @@ export class Keyring {
     const newest = this.#currents.peek(name);
     // Rotated here while the answer was on its way; the change log may not have told yet.
     if (newest !== undefined && newest !== old && newest.version > row.version) return undefined;
-    // What this server had leased of the same version and not used is still its own.
-    const left = old?.id === row.id ? old.remaining : 0;
+    // What this server had leased of the same version and not used is still its own; of another it is void.
+    if (old !== undefined && old.id !== row.id) old.remaining = 0;
+    const left = old?.remaining ?? 0;
     if (left + lease.granted === 0) {
-      // spec/key-hierarchy.md §6: past its budget a version never encrypts again. Nothing asked: others took what was left.
+      // spec/key-hierarchy.md §6: past its budget a version never encrypts again. When nothing was asked for, it is not
+      // the budget that ended: what was left is void, or others took it meanwhile.
       if (!enough) await this.#autoRotate(row);
       return undefined;
     }
     const { name: versionName, key } = this.#versions.put(row, position);
-    if (left > 0 && old !== undefined) old.remaining = 0;
+    if (old !== undefined) old.remaining = 0;
     const current = {
       scope: { tenantId: scope.tenantId, scopeId: scope.scopeId },
       id: row.id,

@@ -34,6 +34,9 @@ export function logAudit(log: Logger): Audit {
         if (log.isLevelEnabled(level)) log[level](line(event), 'call');
       } else if (failure.code === 'INTERNAL' || failure.code === 'KEY_UNWRAP_FAILED') {
         log.error({ ...line(event), code: failure.code, peer: details?.peer, err: details?.error }, 'call failed');
+      } else if (failure.code === 'STORE_UNAVAILABLE') {
+        // An outage is in the log once; each call that it hits would be a flood.
+        log.debug({ ...line(event), code: failure.code, peer: details?.peer }, 'call failed');
       } else {
         log.warn({ ...line(event), code: failure.code, peer: details?.peer }, 'call refused');
       }
