@@ -20,5 +20,10 @@ test('the package exports these names and no others', () => {
 });
 
 test('its testing export has these names and no others', () => {
-  expect(Object.keys(testing).sort()).toEqual(['MemoryByteCache', 'MemoryStore', 'byteCacheContract', 'keyStoreContract']);
+  expect(Object.keys(testing).sort()).toEqual([
+    'MemoryByteCache',
+    'MemoryStore',
+    'byteCacheContract',
+    'keyStoreContract',
+  ]);
 });

@@ -2,7 +2,19 @@ import { randomUUID } from 'node:crypto';
 import { parseSealed, uuidToBytes } from '@minikms/crypto-core';
 import { describe, expect, test } from 'vitest';
 import { rejection, rootOf } from './cases.ts';
-import { opens, parallel, scope, scopeNumber, seal, sealNow, server, tally, TestStore, turn, versionOf } from './fixture.ts';
+import {
+  opens,
+  parallel,
+  scope,
+  scopeNumber,
+  seal,
+  sealNow,
+  server,
+  tally,
+  TestStore,
+  turn,
+  versionOf,
+} from './fixture.ts';
 
 const messageOf = (promise: PromiseLike<unknown>): Promise<string> =>
   Promise.resolve(promise).then(

@@ -28,7 +28,10 @@ test('every row survives the round trip', async () => {
       const row = newKeyVersion(root, { tenantId, scopeId }, version, max);
       await cache.set(row, at);
       const found = await cache.get({ tenantId, scopeId }, row.id);
-      expect(found).toMatchObject({ position: at, row: { tenantId, scopeId, id: row.id, version, maxEncryptions: max } });
+      expect(found).toMatchObject({
+        position: at,
+        row: { tenantId, scopeId, id: row.id, version, maxEncryptions: max },
+      });
       expect(Buffer.from(found!.row.wrappedDek)).toEqual(Buffer.from(row.wrappedDek));
     }),
   );

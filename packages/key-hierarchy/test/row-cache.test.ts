@@ -119,7 +119,11 @@ describe('the shared row cache', () => {
 
   test('asks the cache to forget after five minutes', async () => {
     const ttls: number[] = [];
-    const cache = { get: async () => undefined, set: async (_: string, __: Uint8Array, ttl: number) => void ttls.push(ttl), delete: async () => {} };
+    const cache = {
+      get: async () => undefined,
+      set: async (_: string, __: Uint8Array, ttl: number) => void ttls.push(ttl),
+      delete: async () => {},
+    };
     const rows = new RowCache(cache, serverKey(root, 'row-cache-mac'), () => 5);
     await rows.set(newKeyVersion(root, { tenantId: 'a', scopeId: 'b' }, 1, 10), 0);
     expect(ttls).toEqual([300_000]);
