@@ -16,6 +16,7 @@ export interface Self {
   readonly owner: string;
   /** Of the time that was not idle. */
   readonly share: number;
+  readonly microseconds: number;
 }
 
 /** Time spent in each function itself, the largest first; not what was idle, nor the first `skipMs` of starting up. */
@@ -43,6 +44,7 @@ export function selfTimes(json: string, skipMs: number): Self[] {
       place: frame.url === '' ? '' : `${shortened(frame.url)}:${frame.lineNumber + 1}`,
       owner: ownerOf(frame),
       share: time / total,
+      microseconds: time,
     }));
 }
 

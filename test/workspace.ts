@@ -49,3 +49,13 @@ export function repositoryFiles(): readonly string[] {
   // What is deleted and not committed is still listed.
   return list.split('\0').filter((path) => path !== '' && existsSync(join(root, path)));
 }
+
+/** This machine's environment for a package manager: its network and caches, without the settings of the test run. */
+export function toolEnvironment(bin: string): Record<string, string> {
+  const inherited = Object.entries(process.env).filter(
+    ([name, value]) =>
+      value !== undefined && !/^(VITEST|NODE_ENV$|NODE_OPTIONS$|npm_(?!config_)|MINIKMS_|INIT_CWD$)/.test(name),
+  ) as [string, string][];
+  const quiet = { npm_config_loglevel: 'error', npm_config_update_notifier: 'false', CI: 'true' };
+  return { ...Object.fromEntries(inherited), ...quiet, PATH: `${bin}:${String(process.env['PATH'])}` };
+}

@@ -41,7 +41,11 @@ export type Calls<D extends Readonly<Record<string, UnaryMethod>>, R extends Rea
 };
 
 export type Invoke = (
-  method: { path: string; requestSerialize(request: unknown): Buffer; responseDeserialize(bytes: Buffer): unknown },
+  method: {
+    readonly path: string;
+    readonly requestSerialize: (request: unknown) => Buffer;
+    readonly responseDeserialize: (bytes: Buffer) => unknown;
+  },
   request: unknown,
   settings: CallSettings | undefined,
   done: requestCallback<unknown>,

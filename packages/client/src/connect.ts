@@ -65,6 +65,8 @@ export function connect(options: ConnectOptions): MiniKms {
   const client = new Client(options.address, credentials(options.tls, ip), {
     'grpc.max_receive_message_length': MESSAGE_LIMIT,
     'grpc.max_send_message_length': MESSAGE_LIMIT,
+    // Through a proxy of the environment, loopback would be the proxy's, and the token would travel there in clear.
+    'grpc.enable_http_proxy': isLoopback(options.address) ? 0 : 1,
     ...(ip === undefined ? {} : { 'grpc.ssl_target_name_override': NO_NAME }),
   });
   const metadata = new Metadata();
@@ -108,7 +110,10 @@ function credentials(tls: ConnectOptions['tls'], ip: string | undefined): Channe
   if (tls === undefined) return ChannelCredentials.createInsecure();
   const { ca, key, cert } = tls === true ? {} : tls;
   // RFC 6066 §3: no server name for an IP address, and Node refuses one; the certificate is checked for the address.
-  const verify = ip === undefined ? {} : { checkServerIdentity: (_: string, peer: PeerCertificate) => checkServerIdentity(ip, peer) };
+  const verify =
+    ip === undefined
+      ? {}
+      : { checkServerIdentity: (_: string, peer: PeerCertificate) => checkServerIdentity(ip, peer) };
   return ChannelCredentials.createSsl(ca ?? null, key ?? null, cert ?? null, verify);
 }
 

@@ -1,7 +1,8 @@
-import { createServer } from 'node:net';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { Metadata, status } from '@grpc/grpc-js';
+import { Metadata, ServerCredentials, status } from '@grpc/grpc-js';
 import { EncryptResponse } from '@minikms/protocol';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { CiphertextEncoding, connect, type ConnectOptions, type MiniKms, MiniKmsError } from '../src/index.ts';
@@ -211,6 +212,41 @@ describe('close()', () => {
     expect((await failure(minikms.kms.encrypt(scope))).code).toBe('CANCELLED');
     expect((await failure(minikms.ready(100))).code).toBe('CANCELLED');
     expect((await call).ciphertext.toString()).toBe('last');
+  });
+});
+
+describe('TLS', () => {
+  // Self-signed: `loopback` for 127.0.0.1 and localhost, `elsewhere` for 192.0.2.1 and kms.example.com.
+  const pem = (name: string): Buffer => readFileSync(new URL(`fixtures/${name}`, import.meta.url));
+  const serveAs = (name: string): Promise<FakeServer> => {
+    const pair = { cert_chain: pem(`${name}.pem`), private_key: pem(`${name}.key`) };
+    return serve(echo, '127.0.0.1', ServerCredentials.createSsl(null, [pair]));
+  };
+
+  test.each(['127.0.0.1', 'localhost'])('to %s carries the token', async (host) => {
+    const server = await serveAs('loopback');
+    const address = server.address.replace('127.0.0.1', host);
+    await client({ address, token: 'open-sesame', tls: { ca: pem('loopback.pem') } }).kms.encrypt(scope);
+    expect(server.calls[0]?.metadata.get('authorization')).toEqual(['Bearer open-sesame']);
+  });
+
+  test.each(['127.0.0.1', 'localhost'])('to %s fails with the certificate of another place', async (host) => {
+    const server = await serveAs('elsewhere');
+    const address = server.address.replace('127.0.0.1', host);
+    const { kms } = client({ address, tls: { ca: pem('elsewhere.pem') }, deadlineMs: 5000 });
+    const error = await failure(kms.encrypt(scope));
+    expect([error.code, error.message]).toEqual(['UNAVAILABLE', expect.stringMatching(/ERR_TLS_CERT_ALTNAME_INVALID/)]);
+    expect(server.calls).toEqual([]);
+  });
+
+  test.each([
+    ['the machine’s authorities', true],
+    ['another authority', { ca: pem('elsewhere.pem') }],
+  ] as const)('fails with a certificate that %s did not sign', async (_name, tls) => {
+    const server = await serveAs('loopback');
+    const error = await failure(client({ address: server.address, tls, deadlineMs: 5000 }).kms.encrypt(scope));
+    expect([error.code, error.message]).toEqual(['UNAVAILABLE', expect.stringMatching(/self-signed certificate/)]);
+    expect(server.calls).toEqual([]);
   });
 });
 

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
 import { failure, isConflict, unavailable } from './failure.ts';
@@ -16,7 +17,7 @@ export async function attempt<T>(work: () => Promise<T>): Promise<T> {
       if (!isConflict(error)) throw failure(error);
       if (tries === RETRIES) throw unavailable(error);
       // Jitter, so that the servers that collided do not do so again: 0–10 ms at first, 0–160 ms at last.
-      await sleep(Math.random() * 10 * 2 ** tries);
+      await sleep(randomInt(10 * 2 ** tries + 1));
     }
   }
 }
