@@ -6,4 +6,5 @@ export { fillNonce, randomNonce } from './nonce.ts';
 export { SEALED_OVERHEAD, SEALED_VERSION, SealingKey, parseSealed, type SealedHeader } from './sealed.ts';
 export { SecretBytes } from './secret.ts';
 export { combine, split } from './shamir.ts';
+export { Signer, verifySignature } from './signer.ts';
 export { fromHex, toHex, uuidFromBytes, uuidToBytes } from './text.ts';

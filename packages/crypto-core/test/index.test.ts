@@ -10,6 +10,7 @@ test('the package exports these names and no others', () => {
     'SEALED_VERSION',
     'SealingKey',
     'SecretBytes',
+    'Signer',
     'aeadOpen',
     'aeadOpenBlob',
     'aeadSeal',
@@ -34,5 +35,6 @@ test('the package exports these names and no others', () => {
     'utf8',
     'uuidFromBytes',
     'uuidToBytes',
+    'verifySignature',
   ]);
 });
