@@ -4,13 +4,14 @@ import { type ChildProcess, fork, type ForkOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 const STOP_MS = 15_000;
 
 export class Stage {
   readonly folder: string;
   readonly #ends: (() => unknown)[] = [];
+  #ending = false;
   readonly #generators = new Set<ChildProcess>();
 
   constructor() {
@@ -34,7 +35,14 @@ export class Stage {
       // Nothing inherited: the user's MINIKMS_* and NODE_OPTIONS would make it another program.
       env: { PATH: process.env['PATH'], ...options.env },
     });
+    let stopping = false;
+    child.once('exit', (status, signal) => {
+      // The load generator only sees connections break.
+      if (!stopping && !this.#ending)
+        console.error(`${basename(program)} (pid ${child.pid}) ended unasked: ${signal ?? status}`);
+    });
     const stop = async (): Promise<void> => {
+      stopping = true;
       if (child.exitCode !== null || child.signalCode !== null) return;
       const exited = once(child, 'exit');
       if (child.connected) child.disconnect();
@@ -54,6 +62,7 @@ export class Stage {
   }
 
   async end(): Promise<void> {
+    this.#ending = true;
     for (const child of this.#generators) child.kill('SIGKILL');
     for (let end = this.#ends.pop(); end !== undefined; end = this.#ends.pop()) {
       try {
