@@ -5,7 +5,14 @@ import { batchDecrypt, batchEncrypt } from '../services/kms-batch.ts';
 import { createDataKey, decrypt, encrypt, getKeyInfo, reEncrypt, rotateDataKey } from '../services/kms.ts';
 import { checkBatch, checkSize, ciphertextBytes, type Limits, textBytes } from '../services/limits.ts';
 import { checkEncoding } from './ciphertext.ts';
+import {
+  encodeBatchDecryptResponse,
+  encodeBatchEncryptResponse,
+  encodeDecryptResponse,
+  encodeEncryptResponse,
+} from './encode.ts';
 import { type Method, type Unary, unary } from './unary.ts';
+import { encodeResponse } from './wire.ts';
 
 export interface Services {
   readonly keyring: Keyring;
@@ -43,7 +50,7 @@ function kmsMethods({ keyring, limits }: Services): Table<typeof proto.KMSServic
     encrypt: {
       ...scoped,
       request: proto.EncryptRequest,
-      response: proto.EncryptResponse,
+      encode: encodeEncryptResponse,
       permissions: ['kms:encrypt'],
       action: 'kms.encrypt',
       validate(request) {
@@ -57,7 +64,7 @@ function kmsMethods({ keyring, limits }: Services): Table<typeof proto.KMSServic
     decrypt: {
       ...scoped,
       request: proto.DecryptRequest,
-      response: proto.DecryptResponse,
+      encode: encodeDecryptResponse,
       permissions: ['kms:decrypt'],
       action: 'kms.decrypt',
       validate(request) {
@@ -71,7 +78,7 @@ function kmsMethods({ keyring, limits }: Services): Table<typeof proto.KMSServic
     batchEncrypt: {
       ...scoped,
       request: proto.BatchEncryptRequest,
-      response: proto.BatchEncryptResponse,
+      encode: encodeBatchEncryptResponse,
       permissions: ['kms:encrypt'],
       action: 'kms.batch_encrypt',
       validate(request) {
@@ -85,7 +92,7 @@ function kmsMethods({ keyring, limits }: Services): Table<typeof proto.KMSServic
     batchDecrypt: {
       ...scoped,
       request: proto.BatchDecryptRequest,
-      response: proto.BatchDecryptResponse,
+      encode: encodeBatchDecryptResponse,
       permissions: ['kms:decrypt'],
       action: 'kms.batch_decrypt',
       validate(request) {
@@ -98,7 +105,7 @@ function kmsMethods({ keyring, limits }: Services): Table<typeof proto.KMSServic
     createDataKey: {
       ...scoped,
       request: proto.CreateDataKeyRequest,
-      response: proto.CreateDataKeyResponse,
+      encode: (response) => encodeResponse(proto.CreateDataKeyResponse, response),
       permissions: ['kms:manage'],
       action: 'kms.key.create',
       validate: checkScope,
@@ -107,7 +114,7 @@ function kmsMethods({ keyring, limits }: Services): Table<typeof proto.KMSServic
     rotateDataKey: {
       ...scoped,
       request: proto.RotateDataKeyRequest,
-      response: proto.RotateDataKeyResponse,
+      encode: (response) => encodeResponse(proto.RotateDataKeyResponse, response),
       permissions: ['kms:manage'],
       action: 'kms.key.rotate',
       validate: checkScope,
@@ -116,7 +123,7 @@ function kmsMethods({ keyring, limits }: Services): Table<typeof proto.KMSServic
     reEncrypt: {
       ...scoped,
       request: proto.ReEncryptRequest,
-      response: proto.ReEncryptResponse,
+      encode: (response) => encodeResponse(proto.ReEncryptResponse, response),
       permissions: ['kms:decrypt', 'kms:encrypt'],
       action: 'kms.reencrypt',
       validate(request) {
@@ -132,7 +139,7 @@ function kmsMethods({ keyring, limits }: Services): Table<typeof proto.KMSServic
     getKeyInfo: {
       ...scoped,
       request: proto.GetKeyInfoRequest,
-      response: proto.GetKeyInfoResponse,
+      encode: (response) => encodeResponse(proto.GetKeyInfoResponse, response),
       permissions: ['kms:manage'],
       action: 'kms.key.info',
       validate: checkScope,

@@ -4,7 +4,7 @@ import { ServerError } from '../errors.ts';
 import type { Audit, CallEvent } from './audit.ts';
 import type { Identify, Principal } from './identify.ts';
 import { failureOf } from './status.ts';
-import { type Codec, decodeRequest, encodeResponse } from './wire.ts';
+import { type Codec, decodeRequest } from './wire.ts';
 
 /** What a principal may be allowed to do. */
 export type Permission = 'kms:decrypt' | 'kms:encrypt' | 'kms:manage';
@@ -19,7 +19,8 @@ export interface Context {
 /** A row of the method table: all that the server knows of an RPC. */
 export interface Method<Req, Res> {
   readonly request: Codec<Req>;
-  readonly response: Codec<Res>;
+  /** The bytes of a response. */
+  readonly encode: (response: Res) => Buffer;
   readonly permissions: readonly Permission[];
   /** What the audit log calls it. */
   readonly action: string;
@@ -93,7 +94,7 @@ function succeed<Req, Res>(
   let written: Promise<void> | undefined;
   let bytes: Buffer;
   try {
-    bytes = encodeResponse(method.response, response);
+    bytes = method.encode(response);
     written = server.audit.record(event, undefined, undefined);
   } catch (error) {
     fail(server, call, event, error, callback);
