@@ -104,6 +104,42 @@ describe('limits', () => {
   });
 });
 
+describe('requests of very many parts', () => {
+  const limited = (error: ServiceError | null) =>
+    expect(error?.metadata.get('minikms-code')).toEqual(['LIMIT_EXCEEDED']);
+  const seven = 7 * 1024 * 1024;
+
+  it.each(['BatchEncrypt', 'BatchDecrypt'])(
+    'are refused by %s before anything is made of them, with both bounds',
+    async (method) => {
+      // Field 3, length 0: four million empty items, which would take a gigabyte.
+      const error = await send(method, Buffer.alloc(seven, Buffer.of(0x1a, 0)));
+      limited(error);
+      expect(error?.details).toMatch(/at most 1000 items and \d+ bytes/);
+      // One item of very many fields.
+      const item = Buffer.alloc(seven, Buffer.of(0x1a, 0));
+      const length = Buffer.alloc(5);
+      let end = 0;
+      for (let rest = item.length; ; rest >>>= 7) {
+        length[end++] = rest > 0x7f ? (rest & 0x7f) | 0x80 : rest;
+        if (rest <= 0x7f) break;
+      }
+      limited(await send(method, Buffer.concat([Buffer.of(0x1a), length.subarray(0, end), item])));
+    },
+  );
+
+  it('are refused where nothing repeats', async () => {
+    limited(await send('Encrypt', Buffer.alloc(seven, Buffer.of(0x0a, 0))));
+    limited(await send('GetKeyInfo', Buffer.alloc(130, Buffer.of(0x0a, 0))));
+  });
+
+  it('are read when a client sends some fields twice: the last one counts', async () => {
+    const first = EncryptRequest.encode(EncryptRequest.fromPartial({ tenantId: 'other', scopeId: 'x' })).finish();
+    const second = EncryptRequest.encode(EncryptRequest.fromPartial(scope)).finish();
+    expect(await send('Encrypt', Buffer.concat([first, second]))).toBeNull();
+  });
+});
+
 describe('malformed requests', () => {
   it('refuses strings that are not UTF-8, whatever the field', async () => {
     const invalid = [

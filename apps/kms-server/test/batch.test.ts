@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import { CiphertextEncoding } from '@minikms/client';
 import { testDatabase } from '@minikms/dev-postgres';
@@ -149,6 +149,22 @@ describe('batches', () => {
     expect(await failure(kms.batchEncrypt({ ...scope, items: [{ reference: 'r'.repeat(129) }] }))).toMatchObject({
       code: 'LIMIT_EXCEEDED',
       message: 'items[0].reference has 129 bytes, more than the limit of 128',
+    });
+  });
+
+  it('may name many key versions, not hundreds', async () => {
+    const scope = newScope();
+    await kms.createDataKey(scope);
+    const foreign = (count: number) => ({
+      ...scope,
+      perItemResults: true,
+      items: Array.from({ length: count }, () => ({ ciphertext: Buffer.concat([Buffer.of(1), randomBytes(60)]) })),
+    });
+    const { items } = await kms.batchDecrypt(foreign(100));
+    expect(new Set(items.map(({ error }) => error?.code))).toEqual(new Set(['CIPHERTEXT_INVALID']));
+    expect(await failure(kms.batchDecrypt(foreign(101)))).toMatchObject({
+      code: 'LIMIT_EXCEEDED',
+      message: expect.stringContaining('100 key versions'),
     });
   });
 

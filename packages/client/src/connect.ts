@@ -7,6 +7,7 @@ import { failure } from './errors.ts';
 
 const MESSAGE_LIMIT = 8 * 1024 * 1024;
 const DEFAULT_DEADLINE_MS = 10_000;
+const TOKEN = /^[\x21-\x7e]{1,4096}$/;
 // What grpc-js sends as server name to an IP address, in place of the address.
 const NO_NAME = 'minikms.invalid';
 
@@ -55,9 +56,12 @@ const KMS_REQUESTS: KmsRequests = {
 /**
  * A connection to a miniKMS server. It connects when first used and again after every loss.
  *
- * @throws TypeError when a token would travel in clear to another machine.
+ * @throws TypeError when a token would travel in clear to another machine, or cannot be one.
  */
 export function connect(options: ConnectOptions): MiniKms {
+  if (options.token !== undefined && !TOKEN.test(options.token)) {
+    throw new TypeError('a token has 1 to 4096 printable ASCII characters, without spaces: is there a line end in it?');
+  }
   if (options.token !== undefined && options.tls === undefined && !isLoopback(options.address)) {
     throw new TypeError('a token would travel in clear: set tls');
   }
@@ -123,6 +127,9 @@ function ipOf(address: string): string | undefined {
   return isIP(host) === 0 ? undefined : host;
 }
 
+/** Whether nothing but this machine can be behind an address. */
 function isLoopback(address: string): boolean {
-  return /^(dns:\/*)?(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/.test(address);
+  const target = address.replace(/^dns:(\/\/\/)?/, '');
+  const host = target.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }

@@ -278,6 +278,8 @@ describe('a token', () => {
     'dns://192.0.2.1/localhost:50051',
     '127.0.0.1:50051,192.0.2.1:50051',
     'ipv4:192.0.2.1:50051',
+    '127.999.1.1:50051',
+    'dns:////localhost:50051',
   ])('is refused in clear to %s', (address) => {
     expect(() => connect({ address, token })).toThrow(TypeError);
     expect(() => connect({ address, token })).not.toThrow(token);
@@ -287,6 +289,15 @@ describe('a token', () => {
     'is allowed in clear to %s',
     (address) => {
       expect(() => client({ address, token })).not.toThrow();
+    },
+  );
+
+  test.each(['secret\n', 'se cret', '', 'sécret', 's'.repeat(4097)])(
+    'that cannot be one is refused, and not repeated',
+    (bad) => {
+      const refused = () => client({ address: '127.0.0.1:50051', token: bad });
+      expect(refused).toThrow(TypeError);
+      expect(refused).not.toThrow(/se.?cret|ss/);
     },
   );
 

@@ -19,6 +19,11 @@ export function leaseSize(previous: number, maxEncryptions: number): number {
   return Math.max(1, Math.min(grown, Math.floor(maxEncryptions / 64)));
 }
 
+interface Round {
+  readonly recorded: Promise<void>;
+  readonly reads: Promise<unknown>[];
+}
+
 /**
  * Counts encryptions in memory and records them in the store when told to, so that no encryption waits for a write.
  * A crash loses what was counted since the last {@link UseCounter.record}; the budget itself is kept by leases.
@@ -26,7 +31,8 @@ export function leaseSize(previous: number, maxEncryptions: number): number {
 export class UseCounter {
   readonly #store: KeyStore;
   #pending: Map<string, { readonly scope: Scope; uses: number }> = new Map();
-  #queue: Promise<void> = Promise.resolve();
+  #queue: Promise<unknown> = Promise.resolve();
+  #next: Round | undefined;
 
   constructor(store: KeyStore) {
     this.#store = store;
@@ -48,17 +54,26 @@ export class UseCounter {
     return this.recordThen(async () => {});
   }
 
-  /** Records, then runs `read` before anything else is recorded: recorded plus pending is then exact. */
+  /**
+   * Records, then runs `read` before anything else is recorded: recorded plus pending is then exact. Who asks while an
+   * earlier round is under way shares the next one.
+   */
   recordThen<T>(read: () => Promise<T>): Promise<T> {
-    const done = this.#queue.then(async () => {
-      await this.#recordAll();
-      return read();
-    });
-    this.#queue = done.then(
-      () => {},
-      () => {},
-    );
+    const round = (this.#next ??= this.#begin());
+    const done = round.recorded.then(read);
+    round.reads.push(done);
     return done;
+  }
+
+  #begin(): Round {
+    const reads: Promise<unknown>[] = [];
+    const recorded = this.#queue.then(() => {
+      this.#next = undefined;
+      return this.#recordAll();
+    });
+    const settled = (): Promise<unknown> => Promise.allSettled(reads);
+    this.#queue = recorded.then(settled, settled);
+    return { recorded, reads };
   }
 
   async #recordAll(): Promise<void> {

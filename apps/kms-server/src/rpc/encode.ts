@@ -46,7 +46,8 @@ export function encodeBatchDecryptResponse(message: BatchDecryptResponse): Buffe
 /** Bytes of the usual fields; `undefined` where others are set. */
 function encryptSize(message: EncryptResponse): number | undefined {
   if (message.ciphertextCrc32c !== undefined || message.error !== undefined) return undefined;
-  if (message.verifiedPlaintextCrc32c || message.verifiedAadCrc32c || message.keyVersionId.length > 127) return undefined;
+  if (message.verifiedPlaintextCrc32c || message.verifiedAadCrc32c || message.keyVersionId.length > 127)
+    return undefined;
   const reference = referenceSize(message.reference);
   if (reference === undefined) return undefined;
   return fieldSize(message.ciphertext.length) + fieldSize(message.keyVersionId.length) + reference;

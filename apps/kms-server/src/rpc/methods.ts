@@ -12,7 +12,7 @@ import {
   encodeEncryptResponse,
 } from './encode.ts';
 import { type Method, type Unary, unary } from './unary.ts';
-import { encodeResponse } from './wire.ts';
+import { encodeResponse, type FieldBounds } from './wire.ts';
 
 export interface Services {
   readonly keyring: Keyring;
@@ -41,8 +41,20 @@ function checkScope(request: Scoped): void {
   checkId('scope_id', request.scopeId);
 }
 
+// A message has each of its few fields once; a client may send some twice (protobuf.dev, "last one wins"), not many.
+const SINGLE: FieldBounds = { fields: 64, message: 'the request has more than 64 fields' };
+const FIELDS_OF_ITEM = 16;
+
+function batchFields(items: number, bytes: number, what: string): FieldBounds {
+  return {
+    fields: items + SINGLE.fields,
+    repeated: { number: 3, fields: (items + SINGLE.fields) * FIELDS_OF_ITEM },
+    message: `the batch has too many items: at most ${items} items and ${bytes} bytes of ${what} and aad are allowed`,
+  };
+}
+
 function kmsMethods({ keyring, limits }: Services): Table<typeof proto.KMSServiceService> {
-  const scoped = { tenant, scope };
+  const scoped = { tenant, scope, bounds: SINGLE };
   const checkCiphertext = (ciphertext: Uint8Array): void =>
     checkSize('ciphertext', ciphertext.length, ciphertextBytes(limits.plaintextBytes));
   const checkAad = (field: string, aad: string): void => checkSize(field, textBytes(aad), limits.aadBytes);
@@ -64,7 +76,11 @@ function kmsMethods({ keyring, limits }: Services): Table<typeof proto.KMSServic
     decrypt: {
       ...scoped,
       request: proto.DecryptRequest,
-      encode: encodeDecryptResponse,
+      encode(response) {
+        const bytes = encodeDecryptResponse(response);
+        response.plaintext.fill(0);
+        return bytes;
+      },
       permissions: ['kms:decrypt'],
       action: 'kms.decrypt',
       validate(request) {
@@ -81,6 +97,7 @@ function kmsMethods({ keyring, limits }: Services): Table<typeof proto.KMSServic
       encode: encodeBatchEncryptResponse,
       permissions: ['kms:encrypt'],
       action: 'kms.batch_encrypt',
+      bounds: batchFields(limits.batchItems, limits.batchBytes, 'plaintext'),
       validate(request) {
         checkScope(request);
         checkEncoding(request.ciphertextEncoding);
@@ -92,9 +109,14 @@ function kmsMethods({ keyring, limits }: Services): Table<typeof proto.KMSServic
     batchDecrypt: {
       ...scoped,
       request: proto.BatchDecryptRequest,
-      encode: encodeBatchDecryptResponse,
+      encode(response) {
+        const bytes = encodeBatchDecryptResponse(response);
+        for (const { plaintext } of response.items) plaintext.fill(0);
+        return bytes;
+      },
       permissions: ['kms:decrypt'],
       action: 'kms.batch_decrypt',
+      bounds: batchFields(limits.batchItems, limits.batchCiphertextBytes, 'ciphertext'),
       validate(request) {
         checkScope(request);
         const bounds = { items: limits.batchItems, bytes: limits.batchCiphertextBytes };

@@ -4,7 +4,7 @@ import { ServerError } from '../errors.ts';
 import type { Audit, CallEvent } from './audit.ts';
 import type { Identify, Principal } from './identify.ts';
 import { failureOf } from './status.ts';
-import { type Codec, decodeRequest } from './wire.ts';
+import { type Codec, decodeRequest, type FieldBounds } from './wire.ts';
 
 /** What a principal may be allowed to do. */
 export type Permission = 'kms:decrypt' | 'kms:encrypt' | 'kms:manage';
@@ -19,6 +19,8 @@ export interface Context {
 /** A row of the method table: all that the server knows of an RPC. */
 export interface Method<Req, Res> {
   readonly request: Codec<Req>;
+  /** How many fields a request may have. */
+  readonly bounds: FieldBounds;
   /** The bytes of a response. */
   readonly encode: (response: Res) => Buffer;
   readonly permissions: readonly Permission[];
@@ -64,7 +66,7 @@ export function unary<Req, Res>(method: Method<Req, Res>, server: Unary): handle
     try {
       const principal = server.identify(call);
       event.principal = principal;
-      const request = decodeRequest(method.request, call.request);
+      const request = decodeRequest(method.request, call.request, method.bounds);
       event.tenantId = method.tenant(request);
       event.scopeId = method.scope(request);
       server.authorize(principal, method.permissions, event.tenantId, event.scopeId);

@@ -1,4 +1,5 @@
 import { status } from '@grpc/grpc-js';
+import { uuidFromBytes } from '@minikms/crypto-core';
 import type { Keyring } from '@minikms/key-hierarchy';
 import {
   type BatchDecryptRequest,
@@ -9,6 +10,7 @@ import {
   EncryptResponse,
   type ItemError,
 } from '@minikms/protocol';
+import { ServerError } from '../errors.ts';
 import { failureOf } from '../rpc/status.ts';
 import type { Context } from '../rpc/unary.ts';
 import { checkSize, type Limits, textBytes } from './limits.ts';
@@ -69,30 +71,40 @@ export async function batchDecrypt(
   context: Context,
 ): Promise<BatchDecryptResponse> {
   const results: DecryptResponse[] = [];
-  for (const [i, item] of request.items.entries()) {
-    let result: DecryptResponse;
-    try {
-      checkSize(`items[${i}].aad`, textBytes(item.aad), limits.aadBytes);
-      const verified = verifySealed(item);
-      const { blob, keyVersionId } = readBlob(item.ciphertext, 'key_version_id', item.keyVersionId);
-      let key = keyring.decryptor(request, keyVersionId);
-      if (key instanceof Promise) {
-        key = await key;
-        context.stopIfCancelled();
-      }
-      result = open(key, blob, item, verified);
-    } catch (error) {
+  const seen = new Set<string>();
+  try {
+    for (const [i, item] of request.items.entries()) {
+      let result: DecryptResponse;
       try {
+        checkSize(`items[${i}].aad`, textBytes(item.aad), limits.aadBytes);
+        const verified = verifySealed(item);
+        const { blob, keyVersionId } = readBlob(item.ciphertext, 'key_version_id', item.keyVersionId);
+        // Each may be a trip to the database.
+        if (seen.add(uuidFromBytes(keyVersionId)).size > KEY_VERSIONS) throw tooManyKeyVersions();
+        let key = keyring.decryptor(request, keyVersionId);
+        if (key instanceof Promise) {
+          key = await key;
+          context.stopIfCancelled();
+        }
+        result = open(key, blob, item, verified);
+      } catch (error) {
+        if (seen.size > KEY_VERSIONS) throw error;
         result = { ...DecryptResponse.create(), error: itemError(error, request.perItemResults) };
-      } catch (fatal) {
-        for (const { plaintext } of results) plaintext.fill(0);
-        throw fatal;
       }
+      result.reference = item.reference;
+      results.push(result);
     }
-    result.reference = item.reference;
-    results.push(result);
+  } catch (error) {
+    for (const { plaintext } of results) plaintext.fill(0);
+    throw error;
   }
   return { items: results };
+}
+
+const KEY_VERSIONS = 100;
+
+function tooManyKeyVersions(): ServerError {
+  return new ServerError('LIMIT_EXCEEDED', `the batch names more than ${KEY_VERSIONS} key versions: split it`);
 }
 
 // Errors of the caller's making; what else goes wrong is not one item's fault.
