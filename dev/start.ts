@@ -11,6 +11,8 @@ import { ensureRootKey } from './root-key.ts';
 
 const root = join(import.meta.dirname, '..');
 const state = join(root, '.minikms');
+// As in the first line of main.js.
+const NODE_FLAGS = ['--max-semi-space-size=64'];
 const rootKeyFile = join(state, 'root-key');
 
 const stopped = new AbortController();
@@ -36,7 +38,7 @@ async function main(args: readonly string[]): Promise<number> {
 async function serve(postgres: Postgres, args: readonly string[]): Promise<number> {
   // What this server is made of is not the user's configuration, which may be that of another one.
   const { MINIKMS_ROOT_KEY: _key, MINIKMS_DB_URL_FILE: _url, ...inherited } = process.env;
-  const server = spawn(process.execPath, [join(root, 'apps', 'kms-server', 'dist', 'main.js'), '--dev', ...args], {
+  const server = spawn(process.execPath, [...NODE_FLAGS, join(root, 'apps', 'kms-server', 'dist', 'main.js'), '--dev', ...args], {
     env: {
       MINIKMS_GRPC_ADDR: '127.0.0.1:50051',
       ...inherited,

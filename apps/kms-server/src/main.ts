@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=64
 import { parseArgs } from 'node:util';
 import { Keyring, openRoot, RowCache, serverKey, verifyRoot } from '@minikms/key-hierarchy';
 import { migrate, openStore } from '@minikms/store-prisma';
@@ -8,7 +8,7 @@ import { ChangeFeed } from './changes.ts';
 import { readConfig } from './config.ts';
 import { every } from './every.ts';
 import { hinting } from './hinting.ts';
-import { openLog } from './log.ts';
+import { openLog, standardOutput } from './log.ts';
 import { logAudit } from './rpc/audit.ts';
 import { identifier } from './rpc/identify.ts';
 import { listen } from './server.ts';
@@ -34,13 +34,14 @@ async function main(): Promise<void> {
   // Children and crash reports get the environment; the root key is read by now.
   delete process.env['MINIKMS_ROOT_KEY'];
   if (values['check-config'] === true) return void process.stdout.write('the configuration is good\n');
-  const log = openLog(config.logLevel);
+  const out = standardOutput();
+  const log = openLog(config.logLevel, out);
   for (const name of config.unknown) log.warn({ name }, 'this variable means nothing to this server');
   if (config.allowInsecure && config.tls === undefined && !config.development)
     log.warn('serving without TLS: MINIKMS_ALLOW_INSECURE is true');
 
   for (const name of await migrate(config.dbUrl)) log.info({ migration: name }, 'database migrated');
-  if (command === 'migrate') return;
+  if (command === 'migrate') return out.flush(config.shutdownTimeoutMs);
 
   const root = openRoot(config.rootKey, config.hkdfSalt);
   const store = await openStore({
@@ -89,12 +90,12 @@ async function main(): Promise<void> {
   const server = await listen(
     config,
     { keyring, limits: config.limits },
+    identifier({
+      operatorTokenSha256: config.operatorTokenSha256,
+      allowAnonymous: config.development,
+      checksCertificates: config.tls?.ca !== undefined,
+    }),
     {
-      identify: identifier({
-        operatorTokenSha256: config.operatorTokenSha256,
-        allowAnonymous: config.development,
-        checksCertificates: config.tls?.ca !== undefined,
-      }),
       // One kind of principal, which may do everything.
       authorize: () => {},
       audit: logAudit(log),
@@ -106,7 +107,7 @@ async function main(): Promise<void> {
     { address: config.address.host, port: server.port, tls: config.tls !== undefined, version: version() },
     'serving',
   );
-  if (config.development) process.stdout.write(developmentBanner(server.port));
+  if (config.development) out.write(developmentBanner(server.port));
 
   const stop = async (reason: string): Promise<void> => {
     log.info({ reason }, 'stopping');
@@ -122,7 +123,8 @@ async function main(): Promise<void> {
     await store.close();
     root.secret.destroy();
     log.info('stopped');
-    if (config.development) process.stdout.write('  miniKMS stopped\n');
+    if (config.development) out.write('  miniKMS stopped\n');
+    await out.flush(2000);
   };
   onStopSignal(stop);
 }

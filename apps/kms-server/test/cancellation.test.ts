@@ -29,11 +29,15 @@ describe('a caller who does not wait', () => {
     // The key's row is locked: the call has to wait for the database.
     await blocker.query('BEGIN');
     await blocker.query('SELECT 1 FROM key_versions WHERE scope_id = $1 FOR UPDATE', [name]);
-    expect(await failure(kms.encrypt({ ...scope, plaintext: Buffer.from('late') }, settings()))).toMatchObject({ code });
+    expect(await failure(kms.encrypt({ ...scope, plaintext: Buffer.from('late') }, settings()))).toMatchObject({
+      code,
+    });
     // Answered on the same connection, so that by then the server has seen that the caller left.
     await kms.createDataKey({ ...scope, scopeId: 'another' });
     await blocker.query('COMMIT');
-    await expect.poll(() => server.output()).toMatch(new RegExp(`"action":"kms.encrypt".*"scopeId":"${name}","code":"CANCELLED"`));
+    await expect
+      .poll(() => server.output())
+      .toMatch(new RegExp(`"action":"kms.encrypt".*"scopeId":"${name}","code":"CANCELLED"`));
     await kms.encrypt(scope);
   });
 });

@@ -46,11 +46,15 @@ describe('the encoders of the hot path', () => {
 
   it('do so for batches', () => {
     fc.assert(
-      fc.property(fc.array(encryptResponse, { maxLength: 5 }), fc.array(decryptResponse, { maxLength: 5 }), (encrypted, decrypted) => {
-        const [sealed, opened] = [{ items: encrypted }, { items: decrypted }];
-        expect(encodeBatchEncryptResponse(sealed).equals(encodeResponse(BatchEncryptResponse, sealed))).toBe(true);
-        expect(encodeBatchDecryptResponse(opened).equals(encodeResponse(BatchDecryptResponse, opened))).toBe(true);
-      }),
+      fc.property(
+        fc.array(encryptResponse, { maxLength: 5 }),
+        fc.array(decryptResponse, { maxLength: 5 }),
+        (encrypted, decrypted) => {
+          const [sealed, opened] = [{ items: encrypted }, { items: decrypted }];
+          expect(encodeBatchEncryptResponse(sealed).equals(encodeResponse(BatchEncryptResponse, sealed))).toBe(true);
+          expect(encodeBatchDecryptResponse(opened).equals(encodeResponse(BatchDecryptResponse, opened))).toBe(true);
+        },
+      ),
       { numRuns: 100 },
     );
   });

@@ -1,6 +1,6 @@
 import type { Scope } from '@minikms/key-hierarchy';
-import type { Pool, PoolClient } from 'pg';
-import { run, type Statement } from './transaction.ts';
+import type { Pool } from 'pg';
+import { run, type Statement } from './statement.ts';
 
 const MOST_ROWS = 10_000;
 
@@ -50,22 +50,29 @@ const PRUNE: Statement = {
     SELECT count(*) AS count FROM deleted`,
 };
 
-// The counter's row is locked from here to COMMIT, so numbers commit in their order; a sequence's would not.
-const APPEND = `
-  WITH counted AS (UPDATE change_counter SET number = number + 1 RETURNING number)
-  INSERT INTO change_log (number, tenant_id, scope_id) SELECT number, $1, $2 FROM counted`;
-
 type LogRow = { readonly counter: string } & (Scope & { readonly number: string | null });
 
-/** The `change_log` table. */
-export function changeLog(pool: Pool): ChangeLog {
-  return { since: (number) => since(pool, number), prune: (olderThanMs) => prune(pool, olderThanMs) };
+/** The `change_log` table: the poll goes over `own`, whatever keeps `pool` busy. */
+export function changeLog(pool: Pool, own: Pool): ChangeLog {
+  return { since: (number) => since(own, number), prune: (olderThanMs) => prune(pool, olderThanMs) };
 }
 
-/** Writes one change within the caller's transaction. Call it last: it locks the counter until COMMIT. */
-export async function appendChange(client: PoolClient, scope: Scope): Promise<void> {
-  const { rowCount } = await client.query(APPEND, [scope.tenantId, scope.scopeId]);
-  if (rowCount !== 1) throw new Error('the table change_counter has lost its row');
+/**
+ * The part `logged` of a WITH, which writes one change of the scope ($1 tenant, $2 scope) when the part `cause` has its
+ * one row. Its last part: every change of the installation waits for the counter's row from here to the end of the
+ * transaction, so numbers commit in their order; a sequence's would not.
+ *
+ * Without the counter's row the number is null, which the log refuses: the statement fails as a whole.
+ */
+export function logging(cause: string): string {
+  return `
+    counted AS (
+      UPDATE change_counter SET number = number + 1 FROM ${cause} RETURNING number
+    ), logged AS (
+      INSERT INTO change_log (number, tenant_id, scope_id)
+      SELECT (SELECT number FROM counted), $1, $2 FROM ${cause}
+      RETURNING number
+    )`;
 }
 
 async function since(pool: Pool, number: number): Promise<{ number: number; changes: readonly Change[] | 'gap' }> {

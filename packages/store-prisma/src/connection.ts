@@ -1,7 +1,9 @@
 import type { ClientConfig } from 'pg';
 
 /** How long a caller waits for a connection, be it a new one or one of a busy pool, in milliseconds. */
-const CONNECT_MS = 2_000;
+export const CONNECT_MS = 2_000;
+/** How many callers wait at once; one more is refused, so that a queue that nobody survives does not grow without end. */
+export const MOST_WAITING = 5_000;
 /** When PostgreSQL itself stops a statement, in milliseconds. */
 const STATEMENT_MS = 5_000;
 /** When the driver gives up on an answer: after the server had its chance to say why, in milliseconds. */
@@ -29,6 +31,8 @@ export function target(url: string, timed = true): Target {
     // Prisma's adapter reads and writes timestamptz without its offset: right in UTC only.
     '-c TimeZone=UTC',
     `-c search_path="${schema}"`,
+    // Statements expect to see what committed while they waited for a row.
+    String.raw`-c default_transaction_isolation=read\ committed`,
     ...(timed ? [`-c statement_timeout=${STATEMENT_MS}`] : []),
     // What the URL asks for comes last and wins.
     ...parameters.getAll('options'),

@@ -1,6 +1,6 @@
 import { StoreError } from './failure.ts';
 import type { PrismaClient } from './gen/client.ts';
-import { attempt } from './transaction.ts';
+import { attempt } from './statement.ts';
 
 /** What a database may be used for; fixed at its first start. */
 export type Mode = 'development' | 'production';

@@ -1,5 +1,6 @@
+import { logging } from './changes.ts';
 import { columns } from './key-row.ts';
-import type { Statement } from './transaction.ts';
+import type { Statement } from './statement.ts';
 
 // The same words as the index key_versions_current has, and never a parameter, or the planner could not use it.
 const CURRENT = `status IN ('active', 'rotate_pending')`;
@@ -47,7 +48,7 @@ const INSERTED =
   'tenant_id, scope_id, id, version, wrapped_dek, root_key_id, salt_id, tenant_key_generation, max_encryptions';
 const GIVEN = '$1, $2, $3::uuid, $4::integer, $5::bytea, $6::bytea, $7::bytea, $8::integer, $9::bigint';
 
-/** $1–$9 as {@link SUCCESSOR}, $10 wanted. No row when the scope has a version of whatever status. */
+/** $1–$9 as {@link SUCCEED}, $10 wanted. No row when the scope has a version of whatever status. */
 export const FIRST: Statement = {
   name: 'minikms_first',
   text: `
@@ -58,14 +59,27 @@ export const FIRST: Statement = {
     RETURNING ${columns('k')}, k.leased_uses AS granted`,
 };
 
-/** $1 tenant, $2 scope, $3 id, $4 version, $5 wrapped DEK, $6 root key id, $7 salt id, $8 generation, $9 budget. */
-export const SUCCESSOR: string = `INSERT INTO key_versions (${INSERTED}) VALUES (${GIVEN})`;
-
-/** $1 tenant, $2 scope, $3 id. Locks the row and looks again if it had to wait; no row when it is not current. */
-export const RETIRE: string = `
-  UPDATE key_versions SET status = 'retired', updated_at = now()
-  WHERE tenant_id = $1 AND scope_id = $2 AND id = $3 AND ${CURRENT}
-  RETURNING version`;
+/**
+ * $1 tenant, $2 scope, $3 id, $4 version, $5 wrapped DEK, $6 root key id, $7 salt id, $8 generation, $9 budget, $10 id
+ * of the current version. No row: that was not current when the statement began. Else its version, and whether it was
+ * replaced: not if a successor came while the statement waited for it, nor if $4 does not follow.
+ *
+ * Each part reads the one before, hence runs after it: the index key_versions_current admits the successor because its
+ * predecessor is retired by then.
+ */
+export const SUCCEED: Statement = {
+  name: 'minikms_succeed',
+  text: `
+    WITH retired AS (
+      UPDATE key_versions SET status = 'retired', updated_at = now()
+      WHERE tenant_id = $1 AND scope_id = $2 AND id = $10::uuid AND version = $4::integer - 1 AND ${CURRENT}
+      RETURNING version
+    ), succeeded AS (
+      INSERT INTO key_versions (${INSERTED}) SELECT ${GIVEN} FROM retired RETURNING version
+    ), ${logging('succeeded')}
+    SELECT version, EXISTS (SELECT FROM logged) AS replaced
+    FROM key_versions WHERE tenant_id = $1 AND scope_id = $2 AND id = $10::uuid AND ${CURRENT}`,
+};
 
 /** $1 tenant, $2 scope, $3 id. No row: the scope has no version. A row of nulls: it has others. */
 export const FIND_VERSION: Statement = {

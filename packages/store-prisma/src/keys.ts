@@ -1,10 +1,10 @@
 import type { KeyStore, KeyVersionRow, Lease, NewKeyVersion, Scope, VersionUses } from '@minikms/key-hierarchy';
 import type { Pool } from 'pg';
-import { appendChange } from './changes.ts';
 import { unavailable } from './failure.ts';
 import { keyVersionRow, type StoredKeyVersion } from './key-row.ts';
 import * as sql from './key-statements.ts';
-import { run, transaction } from './transaction.ts';
+import { run } from './statement.ts';
+import { turns } from './turns.ts';
 
 type Granted = StoredKeyVersion & { readonly granted: string };
 /** What an outer join yields: a row, or nothing but nulls. */
@@ -13,12 +13,16 @@ type Nullable<Row> = Row | { readonly id: null };
 const USES_PER_STATEMENT = 1_000;
 const LEASE_TRIES = 8;
 
-/** The `key_versions` table as the key hierarchy's port. */
-export function keyStore(pool: Pool): KeyStore {
+/**
+ * The `key_versions` table as the key hierarchy's port. `successions` of them may be under way at once: each waits for
+ * the one before it in the change log, and a crowd of them would keep every connection from those who need not wait.
+ */
+export function keyStore(pool: Pool, successions: number): KeyStore {
+  const inTurn = turns(successions);
   return {
     lease: (scope, wanted) => lease(pool, scope, wanted),
     createFirst: (first, wanted) => createFirst(pool, first, wanted),
-    succeed: (currentId, successor) => succeed(pool, currentId, successor),
+    succeed: (currentId, successor) => inTurn(() => succeed(pool, currentId, successor)),
     findCurrent: (scope) => findCurrent(pool, scope),
     findVersion: (scope, id) => findVersion(pool, scope, id),
     recordUses: (uses) => recordUses(pool, uses),
@@ -45,20 +49,16 @@ async function createFirst(pool: Pool, first: NewKeyVersion, wanted: number): Pr
   return made && { row: keyVersionRow(made), granted: Number(made.granted) };
 }
 
-function succeed(pool: Pool, currentId: string, successor: NewKeyVersion): Promise<boolean> {
-  const { tenantId, scopeId, version } = successor;
-  return transaction(pool, async (client) => {
-    const { rows } = await client.query<{ version: number }>(sql.RETIRE, [tenantId, scopeId, currentId]);
-    const retired = rows[0];
-    if (retired === undefined) return false;
-    if (version !== retired.version + 1) {
-      throw new Error(`the successor of version ${retired.version} is not version ${version}`);
-    }
-    await client.query(sql.SUCCESSOR, given(successor));
-    // Last: every change of the installation waits for the counter's row from here to COMMIT.
-    await appendChange(client, successor);
-    return true;
-  });
+async function succeed(pool: Pool, currentId: string, successor: NewKeyVersion): Promise<boolean> {
+  const [current] = await run<{ version: number; replaced: boolean }>(pool, sql.SUCCEED, [
+    ...given(successor),
+    currentId,
+  ]);
+  if (current === undefined) return false;
+  if (successor.version !== current.version + 1) {
+    throw new Error(`the successor of version ${current.version} is not version ${successor.version}`);
+  }
+  return current.replaced;
 }
 
 async function findCurrent(pool: Pool, scope: Scope): Promise<KeyVersionRow | undefined> {

@@ -9,12 +9,15 @@ import { installation, type Installation } from './installation.ts';
 import { keyStore } from './keys.ts';
 import { openPool } from './pool.ts';
 import { rootKeyRegistry } from './roots.ts';
-import { run, type Statement } from './transaction.ts';
+import { run, type Statement } from './statement.ts';
 
 export interface StoreOptions {
   /** `postgresql://user:password@host:port/database?…`; `?schema=` names the schema, `public` by default. */
   readonly url: string;
-  /** Connections at most; 10 by default. They are opened as they are needed and closed after a minute of idleness. */
+  /**
+   * Connections at most, 2 or more; 10 by default. They are opened as they are needed and closed after a minute of
+   * idleness. One is kept for `changes.since` and `ping`, and successions take a third of them at most.
+   */
   readonly maxConnections?: number;
   /** Told of connections lost while nobody used them, for the log. Nothing has to be done: the pool opens others. */
   readonly onError?: (error: Error) => void;
@@ -32,6 +35,8 @@ export interface Store {
   close(): Promise<void>;
 }
 
+const MAX_CONNECTIONS = 10;
+
 const PING: Statement = { name: 'minikms_ping', text: `SELECT current_setting('transaction_read_only') AS "readOnly"` };
 
 /**
@@ -40,26 +45,30 @@ const PING: Statement = { name: 'minikms_ping', text: `SELECT current_setting('t
  * `pendingMigrations`.
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  const pool = openPool(options);
+  const max = options.maxConnections ?? MAX_CONNECTIONS;
+  if (max < 2) throw new RangeError('a store needs two connections at least');
+  const pool = openPool({ ...options, maxConnections: max - 1 });
+  // Caches are trusted while the change log is polled in time: no crowd of callers may stand in front of that.
+  const own = openPool({ ...options, maxConnections: 1 });
   // The pool stays ours: Prisma borrows from it and does not end it.
   const adapter = new PrismaPg(pool, { schema: target(options.url).schema });
   const prisma = new PrismaClient({ adapter, errorFormat: 'minimal' });
   const close = async (): Promise<void> => {
     await prisma.$disconnect();
-    await pool.end();
+    await Promise.all([pool.end(), own.end()]);
   };
   try {
-    await ping(pool);
+    await ping(own);
   } catch (error) {
     await close();
     throw error;
   }
   return {
-    keys: keyStore(pool),
+    keys: keyStore(pool, Math.max(1, Math.floor(max / 3))),
     roots: rootKeyRegistry(prisma),
-    changes: changeLog(pool),
+    changes: changeLog(pool, own),
     installation: installation(prisma),
-    ping: () => ping(pool),
+    ping: () => ping(own),
     close,
   };
 }

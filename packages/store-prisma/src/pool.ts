@@ -1,19 +1,18 @@
 import { Pool } from 'pg';
 import { target } from './connection.ts';
 
-const MAX_CONNECTIONS = 10;
 const IDLE_MS = 60_000;
 
 export interface PoolOptions {
   readonly url: string;
-  readonly maxConnections?: number;
+  readonly maxConnections: number;
   readonly onError?: (error: Error) => void;
 }
 
 /** A pool that survives the loss of any of its connections at any moment, and of the whole server. */
 export function openPool(options: PoolOptions): Pool {
-  const max = options.maxConnections ?? MAX_CONNECTIONS;
-  const pool = new Pool({ ...target(options.url).config, max, idleTimeoutMillis: IDLE_MS });
+  const { config } = target(options.url);
+  const pool = new Pool({ ...config, max: options.maxConnections, idleTimeoutMillis: IDLE_MS });
   // An 'error' event that nobody listens to ends the process. pg-pool listens while a connection is idle, and whoever
   // borrowed it while a query runs; between the two there is a moment when the server's last words ("terminating
   // connection"), arriving in one packet with an answer, would find nobody. Who uses the connection is told all the same.

@@ -1,6 +1,6 @@
 import type { RootCheck, RootKeyRegistry } from '@minikms/key-hierarchy';
 import type { PrismaClient } from './gen/client.ts';
-import { attempt } from './transaction.ts';
+import { attempt } from './statement.ts';
 
 /** The `root_keys` table: the check values of the root key and of the HKDF salt, one row at most. */
 export function rootKeyRegistry(prisma: PrismaClient): RootKeyRegistry {

@@ -13,6 +13,8 @@ export interface Database {
   store(options?: Omit<StoreOptions, 'url'>): Promise<Store>;
   /** One statement on a connection of its own. */
   query(sql: string, values?: unknown[]): Promise<Record<string, unknown>[]>;
+  /** Runs `sql` in a transaction that goes on until what this returns is called. */
+  hold(sql: string): Promise<(end?: 'COMMIT' | 'ROLLBACK') => Promise<void>>;
   drop(): Promise<void>;
 }
 
@@ -30,6 +32,16 @@ export async function database(empty = false): Promise<Database> {
       return store;
     },
     query: (sql, values) => query(url, sql, values),
+    async hold(sql) {
+      const client = new Client({ connectionString: url });
+      await client.connect();
+      await client.query('BEGIN');
+      await client.query(sql);
+      return async (end = 'ROLLBACK') => {
+        await client.query(end);
+        await client.end();
+      };
+    },
     async drop() {
       await Promise.all(stores.map((store) => store.close()));
       await made.drop();

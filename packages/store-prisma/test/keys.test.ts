@@ -142,6 +142,34 @@ describe('succeed', () => {
     expect((await store.changes.since(0)).number).toBe(number);
   });
 
+  it('changes nothing when the change cannot be logged', async () => {
+    const key = newKey(scope());
+    await store.keys.createFirst(key, 0);
+    const successor = newKey({ ...key, id: randomUUID(), version: 2 });
+    const [counter] = await db.query('DELETE FROM change_counter RETURNING number');
+    await expect(store.keys.succeed(key.id, successor)).rejects.toThrow('null value in column "number"');
+    expect(await store.keys.findCurrent(key)).toMatchObject({ id: key.id, status: 'active' });
+    await db.query('INSERT INTO change_counter (number) VALUES ($1)', [counter?.['number']]);
+    expect(await store.keys.succeed(key.id, successor)).toBe(true);
+  });
+
+  it('is false, and logs nothing, when a successor came while it waited for the row', async () => {
+    const key = newKey(scope());
+    await store.keys.createFirst(key, 0);
+    const { number } = await store.changes.since(0);
+    const letGo = await db.hold(`UPDATE key_versions SET status = 'retired' WHERE id = '${key.id}'`);
+    const late = store.keys.succeed(key.id, newKey({ ...key, id: randomUUID(), version: 2 }));
+    await expect
+      .poll(() =>
+        db.query(`SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`),
+      )
+      .toHaveLength(1);
+    await letGo('COMMIT');
+    expect(await late).toBe(false);
+    expect(await store.keys.findCurrent(key)).toBeUndefined();
+    expect((await store.changes.since(0)).number).toBe(number);
+  });
+
   it('is false for a version of another tenant', async () => {
     const key = newKey(scope());
     await store.keys.createFirst(key, 0);

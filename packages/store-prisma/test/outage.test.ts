@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
@@ -5,7 +6,7 @@ import type { Pool } from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openStore, StoreError, type Store } from '../src/index.ts';
 import { openPool } from '../src/pool.ts';
-import { transaction } from '../src/transaction.ts';
+import { run, type Statement } from '../src/statement.ts';
 import { database, newKey, parallel, type Database } from './fixture.ts';
 
 let db: Database;
@@ -79,8 +80,8 @@ describe('a server that goes away', () => {
     await expect.poll(() => outcome(store.ping())).toBe('done');
   });
 
-  it('leaves no connection checked out after transactions are cut off', async () => {
-    const store = await db.store({ maxConnections: 2 });
+  it('leaves no connection checked out after successions are cut off', async () => {
+    const store = await db.store({ maxConnections: 6 });
     const key = newKey({ scopeId: 'held' });
     await store.keys.createFirst(key, 0);
     const holder = connections();
@@ -94,7 +95,8 @@ describe('a server that goes away', () => {
     await held.query('ROLLBACK');
     held.release();
     await holder.end();
-    await parallel(4, () => store.ping());
+    await parallel(10, () => store.keys.findCurrent(key));
+    expect(await store.keys.succeed(key.id, newKey({ ...key, id: randomUUID(), version: 2 }))).toBe(true);
   });
 
   it('is STORE_UNAVAILABLE when a lock is held for longer than 5 seconds', { timeout: 15_000 }, async () => {
@@ -145,42 +147,39 @@ describe('a database that takes no writes', () => {
   });
 });
 
-describe('transaction', () => {
+describe('run', () => {
   it('runs again after a conflict, five times at most', async () => {
     const pool = connections();
-    const conflict = (): Promise<unknown> =>
-      transaction(pool, async (client) => {
-        runs++;
-        await client.query(`DO $$ BEGIN RAISE EXCEPTION 'conflict' USING ERRCODE = '40001'; END $$`);
-      });
-    let runs = 0;
-    expect(await outcome(conflict())).toBe('STORE_UNAVAILABLE');
-    expect(runs).toBe(6);
-    await pool.end();
-  });
-
-  it('does not take COMMIT of an aborted transaction for success', async () => {
-    const pool = connections();
-    const swallowed = transaction(pool, (client) => client.query('SELECT 1/0').catch(() => 'nothing'));
-    await expect(swallowed).rejects.toThrow('COMMIT was answered with ROLLBACK');
-    expect(await transaction(pool, async (client) => (await client.query('SELECT 1 AS one')).rows)).toEqual([
-      { one: 1 },
-    ]);
+    // A sequence keeps count of what is rolled back, too.
+    await db.query('CREATE SEQUENCE runs');
+    const conflict: Statement = {
+      name: 'conflict',
+      text: `DO $$ BEGIN PERFORM nextval('runs'); RAISE EXCEPTION 'conflict' USING ERRCODE = '40001'; END $$`,
+    };
+    expect(await outcome(run(pool, conflict))).toBe('STORE_UNAVAILABLE');
+    expect(await db.query('SELECT last_value FROM runs')).toEqual([{ last_value: '6' }]);
     await pool.end();
   });
 
   it('resolves a deadlock by running again', async () => {
     const pool = connections();
     await db.query(`CREATE TABLE t AS SELECT n, 0 AS hits FROM generate_series(0, 1) n`);
+    const hit = (n: number): string => `UPDATE t SET hits = hits + 1 WHERE n = ${n}; PERFORM pg_sleep(0.05);`;
     await parallel(2, (index) =>
-      transaction(pool, async (client) => {
-        for (const n of [index, 1 - index]) {
-          await client.query('UPDATE t SET hits = hits + 1 WHERE n = $1', [n]);
-          await client.query('SELECT pg_sleep(0.05)');
-        }
-      }),
+      run(pool, { name: `hits_${index}`, text: `DO $$ BEGIN ${hit(index)} ${hit(1 - index)} END $$` }),
     );
     expect(await db.query('SELECT hits FROM t')).toEqual([{ hits: 2 }, { hits: 2 }]);
+    await pool.end();
+  });
+
+  it('is READ COMMITTED, whatever the default of the database', async () => {
+    await db.query(
+      `ALTER DATABASE ${new URL(db.url).pathname.slice(1)} SET default_transaction_isolation = serializable`,
+    );
+    const pool = connections();
+    expect(await run(pool, { name: 'level', text: 'SHOW transaction_isolation' })).toEqual([
+      { transaction_isolation: 'read committed' },
+    ]);
     await pool.end();
   });
 });

@@ -13,7 +13,7 @@ import {
 import { ServerError } from '../errors.ts';
 import { failureOf } from '../rpc/status.ts';
 import type { Context } from '../rpc/unary.ts';
-import { checkSize, type Limits, textBytes } from './limits.ts';
+import { checkItemSize, type Limits, textBytes } from './limits.ts';
 import { open, readBlob, seal, verifyPlain, verifySealed } from './kms.ts';
 
 /** Seals every item, in order. Items may get different key versions when a budget ends within the batch. */
@@ -28,8 +28,8 @@ export async function batchEncrypt(
   // What is wrong with an item shows before any key is used.
   const checked = items.map((item, i) => {
     try {
-      checkSize(`items[${i}].plaintext`, item.plaintext.length, limits.plaintextBytes);
-      checkSize(`items[${i}].aad`, textBytes(item.aad), limits.aadBytes);
+      checkItemSize(i, 'plaintext', item.plaintext.length, limits.plaintextBytes);
+      checkItemSize(i, 'aad', textBytes(item.aad), limits.aadBytes);
       return verifyPlain(item);
     } catch (error) {
       return itemError(error, perItemResults);
@@ -54,7 +54,7 @@ export async function batchEncrypt(
       granted = encryptor.granted;
     }
     if (encryptor === undefined || encryptor instanceof Promise) throw new RangeError('an item without a key');
-    const result = seal(encryptor, { plaintext: item.plaintext, aad: item.aad, ciphertextEncoding }, verified);
+    const result = seal(encryptor, item, ciphertextEncoding, verified);
     result.reference = item.reference;
     results.push(result);
     left--;
@@ -76,7 +76,7 @@ export async function batchDecrypt(
     for (const [i, item] of request.items.entries()) {
       let result: DecryptResponse;
       try {
-        checkSize(`items[${i}].aad`, textBytes(item.aad), limits.aadBytes);
+        checkItemSize(i, 'aad', textBytes(item.aad), limits.aadBytes);
         const verified = verifySealed(item);
         const { blob, keyVersionId } = readBlob(item.ciphertext, 'key_version_id', item.keyVersionId);
         // Each may be a trip to the database.

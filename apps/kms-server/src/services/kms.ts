@@ -1,6 +1,7 @@
 import { parseSealed, type SealingKey, uuidFromBytes } from '@minikms/crypto-core';
 import { checkKeyVersionId, type Encryptor, type Keyring } from '@minikms/key-hierarchy';
 import {
+  type CiphertextEncoding,
   type CreateDataKeyRequest,
   type CreateDataKeyResponse,
   type DecryptRequest,
@@ -21,7 +22,7 @@ import type { Context } from '../rpc/unary.ts';
 
 type PlainChecksums = Pick<EncryptRequest, 'plaintext' | 'aad' | 'plaintextCrc32c' | 'aadCrc32c'>;
 type SealedChecksums = Pick<DecryptRequest, 'ciphertext' | 'aad' | 'ciphertextCrc32c' | 'aadCrc32c'>;
-type SealInput = Pick<EncryptRequest, 'plaintext' | 'aad' | 'ciphertextEncoding'>;
+type SealInput = Pick<EncryptRequest, 'plaintext' | 'aad'>;
 
 /** The single-item RPCs of KMSService; requests have been validated. Each is synchronous while its key is warm. */
 export function encrypt(
@@ -31,10 +32,10 @@ export function encrypt(
 ): EncryptResponse | Promise<EncryptResponse> {
   const verified = verifyPlain(request);
   const encryptor = keyring.encryptor(request, 1);
-  if (!(encryptor instanceof Promise)) return seal(encryptor, request, verified);
+  if (!(encryptor instanceof Promise)) return seal(encryptor, request, request.ciphertextEncoding, verified);
   return encryptor.then((loaded) => {
     context.stopIfCancelled();
-    return seal(loaded, request, verified);
+    return seal(loaded, request, request.ciphertextEncoding, verified);
   });
 }
 
@@ -109,8 +110,11 @@ export interface Verified {
   readonly aad: boolean;
 }
 
+const UNVERIFIED: Verified = Object.freeze({ payload: false, aad: false });
+
 /** @throws ServerError `CHECKSUM_MISMATCH` */
 export function verifyPlain(item: PlainChecksums): Verified {
+  if (item.plaintextCrc32c === undefined && item.aadCrc32c === undefined) return UNVERIFIED;
   return {
     payload: verifyChecksum('plaintext', item.plaintext, item.plaintextCrc32c),
     aad: verifyChecksum('aad', item.aad, item.aadCrc32c),
@@ -119,6 +123,7 @@ export function verifyPlain(item: PlainChecksums): Verified {
 
 /** @throws ServerError `CHECKSUM_MISMATCH` */
 export function verifySealed(item: SealedChecksums): Verified {
+  if (item.ciphertextCrc32c === undefined && item.aadCrc32c === undefined) return UNVERIFIED;
   return {
     payload: verifyChecksum('ciphertext', item.ciphertext, item.ciphertextCrc32c),
     aad: verifyChecksum('aad', item.aad, item.aadCrc32c),
@@ -146,8 +151,13 @@ export function readBlob(
   return { blob, keyVersionId };
 }
 
-export function seal(encryptor: Encryptor, item: SealInput, verified: Verified): EncryptResponse {
-  const ciphertext = writeCiphertext(encryptor.key.seal(item.plaintext, item.aad), item.ciphertextEncoding);
+export function seal(
+  encryptor: Encryptor,
+  item: SealInput,
+  encoding: CiphertextEncoding,
+  verified: Verified,
+): EncryptResponse {
+  const ciphertext = writeCiphertext(encryptor.key.seal(item.plaintext, item.aad), encoding);
   return {
     ciphertext,
     keyVersionId: encryptor.keyVersionId,

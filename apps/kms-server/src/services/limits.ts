@@ -30,6 +30,11 @@ export function checkSize(field: string, size: number, limit: number): void {
     throw new ServerError('LIMIT_EXCEEDED', `${field} has ${size} bytes, more than the limit of ${limit}`);
 }
 
+/** As {@link checkSize}, for a field of an item of a batch, whose name is made only when it is needed. */
+export function checkItemSize(index: number, field: string, size: number, limit: number): void {
+  if (size > limit) checkSize(`items[${index}].${field}`, size, limit);
+}
+
 /** Length in UTF-8 bytes. */
 export function textBytes(text: string): number {
   return Buffer.byteLength(text, 'utf8');
@@ -63,5 +68,5 @@ export function checkBatch<Item extends BatchItem>(
       `the batch has ${has}: at most ${limits.items} items and ${limits.bytes} bytes of ${what} and aad are allowed`,
     );
   }
-  items.forEach((item, i) => checkSize(`items[${i}].reference`, textBytes(item.reference), REFERENCE_BYTES));
+  items.forEach((item, i) => checkItemSize(i, 'reference', textBytes(item.reference), REFERENCE_BYTES));
 }
