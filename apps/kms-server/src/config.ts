@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import type { SecretBytes } from '@minikms/crypto-core';
 import { DEFAULT_HKDF_SALT, DEFAULT_MAX_ENCRYPTIONS, LARGEST_MAX_ENCRYPTIONS } from '@minikms/key-hierarchy';
 import { z } from 'zod';
+import { redisAddress } from './redis/address.ts';
 import { readRootKey } from './root-key.ts';
 import { DEFAULT_LIMITS, type Limits } from './services/limits.ts';
 
@@ -70,7 +71,9 @@ const SETTINGS = z.object({
   MINIKMS_ROOT_KEY_FILE: z.string().optional(),
   MINIKMS_DB_URL: url(['postgres:', 'postgresql:'], 'postgresql://user:password@host:5432/minikms'),
   MINIKMS_DB_CONNECTIONS: whole(10, 2, 1000),
-  MINIKMS_REDIS_URL: url(['redis:', 'rediss:'], 'redis://host:6379').optional(),
+  MINIKMS_REDIS_URL: url(['redis:', 'rediss:'], 'redis://host:6379')
+    .refine(isRedisAddress, { error: 'must be a URL such as redis://host:6379/0: its path is the number of a database' })
+    .optional(),
   MINIKMS_GRPC_ADDR: z
     .string()
     .refine((text) => parseAddress(text) !== undefined, {
@@ -111,6 +114,15 @@ const FROM_FILE = [
   'MINIKMS_HKDF_SALT',
   'MINIKMS_OPERATOR_TOKEN_SHA256',
 ] as const;
+
+function isRedisAddress(text: string): boolean {
+  try {
+    redisAddress(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

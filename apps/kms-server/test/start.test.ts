@@ -162,6 +162,10 @@ describe('the configuration', () => {
     expect(check({ ...token, MINIKMS_ROOT_KEY_FILE: 'x' })).toContain(
       'MINIKMS_ROOT_KEY and MINIKMS_ROOT_KEY_FILE are both set',
     );
+    expect(check({ ...token, MINIKMS_REDIS_URL: 'redis://u:secret@h/name' })).toBe(
+      'MINIKMS_REDIS_URL must be a URL such as redis://host:6379/0: its path is the number of a database',
+    );
+    expect(check({ ...token, MINIKMS_REDIS_URL: 'rediss://u:secret@h:1/3' })).toBe('');
     expect(check({ ...token, MINIKMS_DB_URL: '' })).toContain('MINIKMS_DB_URL is not set');
   });
 

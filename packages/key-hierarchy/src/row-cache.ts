@@ -15,6 +15,9 @@ import type { ByteCache, NewKeyVersion, Scope } from './ports.ts';
 /** No value lives longer, so that a server forgets what it knew of changes after this. */
 export const ROW_CACHE_TTL_MS = 300_000;
 
+/** What is longer is no row of this code. */
+const MAX_VALUE_BYTES = 4096;
+
 /** A cached row with the number of the last change that was known before the row was read. */
 export interface CachedRow {
   readonly row: NewKeyVersion;
@@ -37,11 +40,19 @@ export class RowCache {
     this.#now = now;
   }
 
-  /** The row and its change number; `undefined` for anything missing, expired, malformed or not authentic. */
+  /** The row and its change number; `undefined` for what is missing, expired, malformed or not authentic. Never throws. */
   async get(scope: Scope, id: string): Promise<CachedRow | undefined> {
+    try {
+      return await this.#get(scope, id);
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #get(scope: Scope, id: string): Promise<CachedRow | undefined> {
     const name = cacheName(scope, id);
-    const value = await this.#cache.get(name);
-    if (value === undefined || value.length < 32) return undefined;
+    const value: unknown = await this.#cache.get(name);
+    if (!(value instanceof Uint8Array) || value.length < 32 || value.length > MAX_VALUE_BYTES) return undefined;
     const body = value.subarray(32);
     if (!equal(value.subarray(0, 32), this.#mac(name, body))) return undefined;
     const [expires, position, tenantId, scopeId, idBytes, version, max, generation, rootKeyId, saltId, wrappedDek] =

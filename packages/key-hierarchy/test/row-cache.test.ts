@@ -135,6 +135,26 @@ describe('the shared row cache', () => {
     expect(await other.get(row, row.id)).toBeUndefined();
   });
 
+  test('misses whatever else than bytes the cache gives, and when it throws', async () => {
+    const { row, value } = await filled();
+    const key = serverKey(root, 'row-cache-mac');
+    const strange = [7, -1, null, true, 'x'.repeat(400), [1, 2], { length: 400 }, new Map(), new Error('x'), 10n];
+    for (const each of [...strange, [...value], new Uint8Array(4097)]) {
+      const cache = { get: async () => each as Uint8Array, set: async () => {}, delete: async () => {} };
+      expect(await new RowCache(cache, key, () => 1_000_000).get(row, row.id)).toBeUndefined();
+    }
+    const throwing = [
+      async () => Promise.reject(new Error('away')),
+      (): never => {
+        throw new TypeError('broken');
+      },
+    ];
+    for (const get of throwing) {
+      const cache = { get, set: async () => {}, delete: async () => {} };
+      expect(await new RowCache(cache, key, () => 1_000_000).get(row, row.id)).toBeUndefined();
+    }
+  });
+
   test('takes a clock with fractions of a millisecond', async () => {
     const now = { ms: 1_000_000.75 };
     const { rows, row } = await filled(now);
