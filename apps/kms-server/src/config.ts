@@ -72,7 +72,9 @@ const SETTINGS = z.object({
   MINIKMS_DB_URL: url(['postgres:', 'postgresql:'], 'postgresql://user:password@host:5432/minikms'),
   MINIKMS_DB_CONNECTIONS: whole(10, 2, 1000),
   MINIKMS_REDIS_URL: url(['redis:', 'rediss:'], 'redis://host:6379')
-    .refine(isRedisAddress, { error: 'must be a URL such as redis://host:6379/0: its path is the number of a database' })
+    .refine(isRedisAddress, {
+      error: 'must be a URL such as redis://host:6379/0: its path is the number of a database',
+    })
     .optional(),
   MINIKMS_GRPC_ADDR: z
     .string()

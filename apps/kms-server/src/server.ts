@@ -1,4 +1,4 @@
-import { Server } from '@grpc/grpc-js';
+import { Server, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { loadFileDescriptorSetFromBuffer } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
@@ -6,10 +6,16 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Config } from './config.ts';
 import { addServices, type Services } from './rpc/methods.ts';
-import type { Unary } from './rpc/unary.ts';
+import { Admission } from './rpc/admission.ts';
+import type { Identify } from './rpc/identify.ts';
+import { actionOf, type Unary } from './rpc/unary.ts';
 import { serverCredentials } from './tls.ts';
 
 const RECEIVE_LIMIT = 8 * 1024 * 1024;
+/** How long a request may take to arrive. */
+const BODY_MS = 60_000;
+/** Served to everybody: the health service, and reflection, which exists in development mode only. */
+const OPEN = /^\/grpc\.(health|reflection)\./;
 
 export interface Listening {
   /** The port that was bound. */
@@ -21,11 +27,29 @@ export interface Listening {
 }
 
 /** Starts the gRPC server. @throws Error when the address cannot be bound. */
-export async function listen(config: Config, services: Services, wrapper: Unary): Promise<Listening> {
-  const server = new Server({
+export async function listen(
+  config: Config,
+  services: Services,
+  identify: Identify,
+  wrapper: Unary,
+): Promise<Listening> {
+  const actions = new Map<string, string>();
+  const admission = new Admission({
+    identify,
+    audit: wrapper.audit,
+    isOpen: (path) => OPEN.test(path),
+    actionOf: (path) => actions.get(path) ?? path,
+    bodyMs: BODY_MS,
+  });
+  const server = new RecordingServer(actions, {
+    interceptors: [admission.interceptor],
     'grpc.max_receive_message_length': RECEIVE_LIMIT,
     'grpc.max_send_message_length': RECEIVE_LIMIT,
-    'grpc.max_concurrent_streams': 1000,
+    'grpc.max_concurrent_streams': 250,
+    // Connections that nobody uses, and those whose other end is gone without a word.
+    'grpc.max_connection_idle_ms': 300_000,
+    'grpc.keepalive_time_ms': 60_000,
+    'grpc.keepalive_timeout_ms': 20_000,
   });
   addServices(server, services, wrapper);
   const names = ['', 'minikms.v1.KMSService'];
@@ -51,8 +75,27 @@ export async function listen(config: Config, services: Services, wrapper: Unary)
         const timer = setTimeout(() => server.forceShutdown(), timeoutMs);
         server.tryShutdown(() => {
           clearTimeout(timer);
+          admission.close();
           resolve();
         });
       }),
   };
+}
+
+/** Remembers what the audit log calls each method that it serves, by path. */
+class RecordingServer extends Server {
+  readonly #actions: Map<string, string>;
+
+  constructor(actions: Map<string, string>, options: ConstructorParameters<typeof Server>[0]) {
+    super(options);
+    this.#actions = actions;
+  }
+
+  override addService(service: ServiceDefinition, implementation: UntypedServiceImplementation): void {
+    super.addService(service, implementation);
+    for (const [name, { path }] of Object.entries(service)) {
+      const action = actionOf(implementation[name]);
+      if (action !== undefined) this.#actions.set(path, action);
+    }
+  }
 }

@@ -1,5 +1,6 @@
 import { Writable } from 'node:stream';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { ServerError } from '../src/errors.ts';
 import { logAudit } from '../src/rpc/audit.ts';
 import { failureOf } from '../src/rpc/status.ts';
 import { openLog } from '../src/log.ts';
@@ -17,10 +18,17 @@ function setup(level: string) {
 
 const event = { action: 'kms.encrypt', requestId: 'r-1', principal: undefined, tenantId: 'acme', scopeId: 'app' };
 
+afterEach(() => {
+  vi.useRealTimers();
+});
+
 describe('the log', () => {
   it('cuts out what could be a secret', () => {
     const { log, lines } = setup('info');
-    log.info({ token: 'secret-1', request: { plaintext: 'secret-2', key: 'secret-3' }, url: 'postgres://u:secret-4@h' }, 'x');
+    log.info(
+      { token: 'secret-1', request: { plaintext: 'secret-2', key: 'secret-3' }, url: 'postgres://u:secret-4@h' },
+      'x',
+    );
     expect(lines.join()).not.toContain('secret-');
     expect(lines.join()).toContain('[redacted]');
   });
@@ -33,7 +41,49 @@ describe('the log', () => {
     void audit.record(event, undefined, undefined);
     const written = lines.map((line) => JSON.parse(line) as object);
     expect(written).toHaveLength(1);
-    expect(written[0]).toMatchObject({ level: 'error', requestId: 'r-1', code: 'INTERNAL', err: { message: 'the inside' } });
+    expect(written[0]).toMatchObject({
+      level: 'error',
+      requestId: 'r-1',
+      code: 'INTERNAL',
+      err: { message: 'the inside' },
+    });
     expect(failureOf(fault).message).not.toContain('inside');
+  });
+
+  it('has twenty lines a second of each sort, and then the count of the others by code', () => {
+    vi.useFakeTimers();
+    const { log, lines } = setup('info');
+    const audit = logAudit(log);
+    const record = (
+      code: 'INTERNAL' | 'LIMIT_EXCEEDED' | 'PERMISSION_DENIED' | 'UNAUTHENTICATED',
+      times: number,
+    ): void => {
+      const error = new ServerError(code, 'x');
+      for (let i = 0; i < times; i++) void audit.record(event, failureOf(error), { error, peer: '127.0.0.1:1' });
+    };
+    const taken = (): [number, object[]] => {
+      const written = lines.splice(0).map((line) => JSON.parse(line) as Record<string, unknown>);
+      return [written.filter(({ code }) => code !== undefined).length, written.filter(({ leftOut }) => leftOut)];
+    };
+    record('UNAUTHENTICATED', 10_000);
+    expect(taken()).toEqual([20, []]);
+    // Strangers hide neither callers nor faults.
+    record('PERMISSION_DENIED', 21);
+    record('LIMIT_EXCEEDED', 2);
+    record('INTERNAL', 21);
+    expect(taken()).toEqual([40, []]);
+    vi.advanceTimersByTime(1000);
+    expect(taken()).toEqual([
+      0,
+      [
+        expect.objectContaining({ level: 'warn', leftOut: { UNAUTHENTICATED: 9980 } }),
+        expect.objectContaining({ level: 'warn', leftOut: { PERMISSION_DENIED: 1, LIMIT_EXCEEDED: 2 } }),
+        expect.objectContaining({ level: 'error', leftOut: { INTERNAL: 1 } }),
+      ],
+    ]);
+    record('UNAUTHENTICATED', 1);
+    expect(taken()).toEqual([1, []]);
+    vi.advanceTimersByTime(5000);
+    expect(taken()).toEqual([0, []]);
   });
 });

@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { TLSSocket } from 'node:tls';
-import type { Metadata, ServerUnaryCall } from '@grpc/grpc-js';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import type { Metadata } from '@grpc/grpc-js';
 import { ServerError } from '../errors.ts';
 
 /** Who calls. Until roles exist there is one kind, which may do everything. */
@@ -19,7 +20,8 @@ export interface IdentifyOptions {
   readonly checksCertificates: boolean;
 }
 
-export type Identify = (call: ServerUnaryCall<Buffer, Buffer>) => Principal;
+/** @param socket of the connection; looked at only where certificates are checked. */
+export type Identify = (metadata: Metadata, socket: () => Socket | undefined) => Principal;
 
 const BEARER = /^bearer +([\x21-\x7e]{1,4096})$/i;
 const ANONYMOUS: Principal = Object.freeze({ kind: 'operator', id: 'anonymous' });
@@ -27,9 +29,9 @@ const OPERATOR: Principal = Object.freeze({ kind: 'operator', id: 'operator' });
 
 /** A function that says who calls, or throws ServerError `UNAUTHENTICATED`: one message, whatever was wrong. */
 export function identifier(options: IdentifyOptions): Identify {
-  return (call) => {
-    if (options.checksCertificates) checkCertificate(call);
-    const presented = bearerToken(call.metadata);
+  return (metadata, socket) => {
+    if (options.checksCertificates) checkCertificate(socket());
+    const presented = bearerToken(metadata);
     if (presented === undefined) {
       if (options.allowAnonymous) return ANONYMOUS;
       throw new ServerError('UNAUTHENTICATED', 'this call needs credentials: metadata "authorization: Bearer <token>"');
@@ -41,6 +43,22 @@ export function identifier(options: IdentifyOptions): Identify {
   };
 }
 
+/** Under a name that no header has. A WeakMap costs more for each call. */
+const PRINCIPAL = Symbol('principal');
+type Remembering = Metadata & { [PRINCIPAL]?: Principal };
+
+/** Notes who sent this metadata, for {@link principalOf}. */
+export function remember(metadata: Metadata, principal: Principal): void {
+  (metadata as Remembering)[PRINCIPAL] = principal;
+}
+
+/** @throws ServerError `UNAUTHENTICATED` for a call that was not let in. */
+export function principalOf(metadata: Metadata): Principal {
+  const principal = (metadata as Remembering)[PRINCIPAL];
+  if (principal === undefined) throw refused();
+  return principal;
+}
+
 function refused(): ServerError {
   return new ServerError('UNAUTHENTICATED', 'the credentials are not valid');
 }
@@ -48,16 +66,14 @@ function refused(): ServerError {
 function bearerToken(metadata: Metadata): string | undefined {
   const values = metadata.get('authorization');
   if (values.length === 0) return undefined;
-  // RFC 6750 §2.1; two headers could be read differently by two parties.
+  // RFC 6750 §2.1. Of several headers Node keeps the first and does not tell; clients that join them are refused.
   const token = values.length === 1 && typeof values[0] === 'string' ? BEARER.exec(values[0])?.[1] : undefined;
   if (token === undefined) throw refused();
   return token;
 }
 
-function checkCertificate(call: ServerUnaryCall<Buffer, Buffer>): void {
+function checkCertificate(socket: Socket | undefined): void {
   // grpc-js tells of a certificate only when it verified, and so cannot tell a bad one from none: hence the socket.
-  const inner = call as unknown as { call?: { stream?: { session?: { socket?: TLSSocket } } } };
-  const socket = inner.call?.stream?.session?.socket;
-  if (socket === undefined) throw refused();
+  if (!(socket instanceof TLSSocket)) throw refused();
   if (!socket.authorized && socket.getPeerX509Certificate() !== undefined) throw refused();
 }

@@ -1,8 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { type handleUnaryCall, Metadata, type sendUnaryData, type ServerUnaryCall } from '@grpc/grpc-js';
+import {
+  type handleUnaryCall,
+  Metadata,
+  type sendUnaryData,
+  type ServerUnaryCall,
+  type StatusObject,
+} from '@grpc/grpc-js';
 import { ServerError } from '../errors.ts';
 import type { Audit, CallEvent } from './audit.ts';
-import type { Identify, Principal } from './identify.ts';
+import { type Principal, principalOf } from './identify.ts';
 import { failureOf } from './status.ts';
 import { type Codec, decodeRequest, type FieldBounds } from './wire.ts';
 
@@ -34,7 +40,6 @@ export interface Method<Req, Res> {
 }
 
 export interface Unary {
-  readonly identify: Identify;
   /** @throws ServerError `PERMISSION_DENIED` */
   readonly authorize: (
     principal: Principal,
@@ -49,22 +54,19 @@ export interface Unary {
 const REQUEST_ID_PREFIX = randomBytes(6).toString('hex');
 let requests = 0;
 
+const ACTIONS = new WeakMap<object, string>();
+
 /**
- * The one way a request goes, for every method: authenticate, authorize, validate, run, audit, map the error. The answer
- * leaves only when the audit entry is written, and each answer carries `minikms-request-id`, each error `minikms-code`.
+ * The one way a request goes, for every method, once `admission.ts` has let its caller in: authorize, validate, run, audit,
+ * map the error. The answer leaves only when the audit entry is written, and each answer carries `minikms-request-id`,
+ * each error `minikms-code`.
  */
 export function unary<Req, Res>(method: Method<Req, Res>, server: Unary): handleUnaryCall<Buffer, Buffer> {
-  return (call, callback) => {
-    const event: CallEvent = {
-      action: method.action,
-      requestId: `${REQUEST_ID_PREFIX}-${(++requests).toString(36)}`,
-      principal: undefined,
-      tenantId: '',
-      scopeId: '',
-    };
+  const handler: handleUnaryCall<Buffer, Buffer> = (call, callback) => {
+    const event = callEvent(method.action, undefined);
     let result: Res | Promise<Res>;
     try {
-      const principal = server.identify(call);
+      const principal = principalOf(call.metadata);
       event.principal = principal;
       const request = decodeRequest(method.request, call.request, method.bounds);
       event.tenantId = method.tenant(request);
@@ -73,15 +75,32 @@ export function unary<Req, Res>(method: Method<Req, Res>, server: Unary): handle
       method.validate(request);
       result = method.run(request, { principal, stopIfCancelled: () => stopIfCancelled(call) });
     } catch (error) {
-      fail(server, call, event, error, callback);
+      fail(server.audit, () => call.getPeer(), event, error, callback);
       return;
     }
     if (result instanceof Promise) {
       result.then(
         (response) => succeed(server, method, call, event, response, callback),
-        (error: unknown) => fail(server, call, event, error, callback),
+        (error: unknown) => fail(server.audit, () => call.getPeer(), event, error, callback),
       );
     } else succeed(server, method, call, event, result, callback);
+  };
+  ACTIONS.set(handler, method.action);
+  return handler;
+}
+
+/** What the audit log calls the method of a handler that {@link unary} made. */
+export function actionOf(handler: unknown): string | undefined {
+  return typeof handler === 'function' ? ACTIONS.get(handler) : undefined;
+}
+
+export function callEvent(action: string, principal: Principal | undefined): CallEvent {
+  return {
+    action,
+    requestId: `${REQUEST_ID_PREFIX}-${(++requests).toString(36)}`,
+    principal,
+    tenantId: '',
+    scopeId: '',
   };
 }
 
@@ -99,7 +118,7 @@ function succeed<Req, Res>(
     bytes = method.encode(response);
     written = server.audit.record(event, undefined, undefined);
   } catch (error) {
-    fail(server, call, event, error, callback);
+    fail(server.audit, () => call.getPeer(), event, error, callback);
     return;
   }
   const answer = (): void => callback(null, bytes, trailer(event));
@@ -107,33 +126,34 @@ function succeed<Req, Res>(
   else written.then(answer, (error: unknown) => refuse(event, error, callback));
 }
 
-function fail(
-  server: Unary,
-  call: ServerUnaryCall<Buffer, Buffer>,
+/** Writes down that a call failed, then answers it with the status that stands for the error. */
+export function fail(
+  audit: Audit,
+  peer: () => string,
   event: CallEvent,
   error: unknown,
-  callback: sendUnaryData<Buffer>,
+  answer: (status: StatusObject) => void,
 ): void {
   let written: Promise<void> | undefined;
   try {
-    written = server.audit.record(event, failureOf(error), { error, peer: call.getPeer() });
+    written = audit.record(event, failureOf(error), { error, peer: peer() });
   } catch (cause) {
-    refuse(event, cause, callback);
+    refuse(event, cause, answer);
     return;
   }
-  if (written === undefined) refuse(event, error, callback);
+  if (written === undefined) refuse(event, error, answer);
   else
     written.then(
-      () => refuse(event, error, callback),
-      (cause: unknown) => refuse(event, cause, callback),
+      () => refuse(event, error, answer),
+      (cause: unknown) => refuse(event, cause, answer),
     );
 }
 
-function refuse(event: CallEvent, error: unknown, callback: sendUnaryData<Buffer>): void {
+function refuse(event: CallEvent, error: unknown, answer: (status: StatusObject) => void): void {
   const failure = failureOf(error);
   const metadata = trailer(event);
   metadata.set('minikms-code', failure.code);
-  callback({ code: failure.status, details: failure.message, metadata });
+  answer({ code: failure.status, details: failure.message, metadata });
 }
 
 function trailer(event: CallEvent): Metadata {
