@@ -42,13 +42,14 @@ function checkScope(request: Scoped): void {
 }
 
 // A message has each of its few fields once; a client may send some twice (protobuf.dev, "last one wins"), not many.
-const SINGLE: FieldBounds = { fields: 64, message: 'the request has more than 64 fields' };
+const SINGLE: FieldBounds = { fields: 1024, message: 'the request has more than 1024 fields' };
+const OTHER_FIELDS = 64;
 const FIELDS_OF_ITEM = 16;
 
 function batchFields(items: number, bytes: number, what: string): FieldBounds {
   return {
-    fields: items + SINGLE.fields,
-    repeated: { number: 3, fields: (items + SINGLE.fields) * FIELDS_OF_ITEM },
+    fields: items + OTHER_FIELDS,
+    repeated: { number: 3, fields: (items + OTHER_FIELDS) * FIELDS_OF_ITEM },
     message: `the batch has too many items: at most ${items} items and ${bytes} bytes of ${what} and aad are allowed`,
   };
 }

@@ -46,6 +46,8 @@ export function decodeRequest<T>(codec: Codec<T>, bytes: Uint8Array, bounds: Fie
 
 // Eight megabytes hold four million empty items: counting them costs nothing, making them a gigabyte.
 function checkFields(bytes: Uint8Array, { fields, repeated, message }: FieldBounds): void {
+  // A field takes two bytes at least.
+  if (bytes.length <= 2 * fields) return;
   const reader = new BinaryReader(bytes);
   let nested = 0;
   for (let count = 0; reader.pos < reader.len; count++) {
