@@ -27,16 +27,13 @@ export async function database(stage: Stage): Promise<string> {
   return made.url;
 }
 
-// What the server ships with: the first line of its main.js, and the image's entry point.
-const KMS_FLAGS = ['--max-semi-space-size=64'];
-
 export async function startKms(stage: Stage, dbUrl: string, nodeFlags: readonly string[] = []): Promise<KmsTarget> {
   const rootKeyFile = join(stage.folder, `root-key-${randomBytes(4).toString('hex')}`);
   writeFileSync(rootKeyFile, randomBytes(32).toString('hex'), { mode: 0o600 });
   const port = await freePort();
   const program = join(import.meta.dirname, '..', 'apps', 'kms-server', 'dist', 'main.js');
   const { child, stop } = stage.start(program, ['--dev'], {
-    execArgv: [...KMS_FLAGS, ...nodeFlags],
+    execArgv: [...nodeFlags],
     env: {
       MINIKMS_DB_URL: dbUrl,
       MINIKMS_ROOT_KEY_FILE: rootKeyFile,

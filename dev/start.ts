@@ -11,8 +11,6 @@ import { ensureRootKey } from './root-key.ts';
 
 const root = join(import.meta.dirname, '..');
 const state = join(root, '.minikms');
-// As in the first line of main.js.
-const NODE_FLAGS = ['--max-semi-space-size=64'];
 const rootKeyFile = join(state, 'root-key');
 
 const stopped = new AbortController();
@@ -38,20 +36,16 @@ async function main(args: readonly string[]): Promise<number> {
 async function serve(postgres: Postgres, args: readonly string[]): Promise<number> {
   // What this server is made of is not the user's configuration, which may be that of another one.
   const { MINIKMS_ROOT_KEY: _key, MINIKMS_DB_URL_FILE: _url, ...inherited } = process.env;
-  const server = spawn(
-    process.execPath,
-    [...NODE_FLAGS, join(root, 'apps', 'kms-server', 'dist', 'main.js'), '--dev', ...args],
-    {
-      env: {
-        MINIKMS_GRPC_ADDR: '127.0.0.1:50051',
-        ...inherited,
-        MINIKMS_DB_URL: postgres.url,
-        MINIKMS_ROOT_KEY_FILE: rootKeyFile,
-      },
-      // The server stops gracefully when this channel closes, be it by us or by our death.
-      stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+  const server = spawn(process.execPath, [join(root, 'apps', 'kms-server', 'dist', 'main.js'), '--dev', ...args], {
+    env: {
+      MINIKMS_GRPC_ADDR: '127.0.0.1:50051',
+      ...inherited,
+      MINIKMS_DB_URL: postgres.url,
+      MINIKMS_ROOT_KEY_FILE: rootKeyFile,
     },
-  );
+    // The server stops gracefully when this channel closes, be it by us or by our death.
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+  });
   // A moment later: from a terminal the server has the Ctrl-C itself, and coming second it would look like impatience.
   const stop = (): void => {
     setTimeout(() => server.connected && server.disconnect(), 250);

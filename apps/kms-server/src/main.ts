@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=64
+#!/usr/bin/env node
 import { parseArgs } from 'node:util';
 import { Keyring, openRoot, RowCache, serverKey, verifyRoot } from '@minikms/key-hierarchy';
 import { migrate, openStore } from '@minikms/store-prisma';
