@@ -1,1 +1,2 @@
+export * from './gen/minikms/v1/audit.ts';
 export * from './gen/minikms/v1/kms.ts';

@@ -36,20 +36,57 @@ const MESSAGES: Readonly<Record<string, readonly string[]>> = {
     '4 max_encryptions int64',
     '5 status string',
   ],
+  AuditEntry: [
+    '1 id string',
+    '2 previous_hash string',
+    '3 entry_hash string',
+    '4 timestamp string',
+    '5 action string',
+    '6 actor_id string',
+    '7 org_id string',
+    '8 details string',
+    '9 request_jwt_hash string',
+  ],
+  GetAuditLogsRequest: ['1 org_id string', '2 limit int32', '3 offset int32'],
+  GetAuditLogsResponse: ['1 entries repeated AuditEntry'],
+  VerifyChainRequest: ['1 org_id string'],
+  VerifyChainResponse: ['1 valid bool'],
   // New with this server, as a whole.
   ItemError: ['1 code string', '2 message string', '3 grpc_status int32'],
+  ExportLogRequest: ['1 org_id string', '2 after_seq uint64'],
+  ExportLogResponse: ['1 lines bytes'],
+  GetCheckpointRequest: ['1 org_id string'],
+  GetCheckpointResponse: ['1 checkpoint string', '2 size uint64', '3 verifier_key string', '4 cosignatures uint32'],
+  GetInclusionProofRequest: ['1 org_id string', '2 seq uint64'],
+  GetInclusionProofResponse: ['1 hashes repeated bytes', '2 checkpoint string', '3 leaf_hash bytes'],
+  GetConsistencyProofRequest: ['1 org_id string', '2 old_size uint64'],
+  GetConsistencyProofResponse: ['1 hashes repeated bytes', '2 checkpoint string'],
+  GetReceiptRequest: ['1 org_id string', '2 seq uint64'],
+  GetReceiptResponse: ['1 receipt string'],
 };
 
-const METHODS = [
-  'Encrypt',
-  'Decrypt',
-  'BatchEncrypt',
-  'BatchDecrypt',
-  'CreateDataKey',
-  'RotateDataKey',
-  'ReEncrypt',
-  'GetKeyInfo',
-];
+const SERVICES: Readonly<Record<string, readonly string[]>> = {
+  KMSService: [
+    'Encrypt',
+    'Decrypt',
+    'BatchEncrypt',
+    'BatchDecrypt',
+    'CreateDataKey',
+    'RotateDataKey',
+    'ReEncrypt',
+    'GetKeyInfo',
+  ],
+  AuditService: [
+    'GetAuditLogs',
+    'VerifyChain',
+    'ExportLog',
+    'GetCheckpoint',
+    'GetInclusionProof',
+    'GetConsistencyProof',
+    'GetReceipt',
+  ],
+};
+const STREAMS = new Set(['ExportLog']);
 
 const set = fromBinary(FileDescriptorSetSchema, readFileSync(new URL('../gen/minikms.binpb', import.meta.url)));
 const registry = createFileRegistry(set);
@@ -68,8 +105,8 @@ test.each(Object.entries(MESSAGES))('%s keeps its fields', (name, expected) => {
   expect(inherited.map(describeField)).toEqual(expected);
 });
 
-test('no message of KMSService is left out of the table', () => {
-  const found = [...registry].filter((type) => type.kind === 'message' && type.file.name === 'minikms/v1/kms');
+test('no message is left out of the table', () => {
+  const found = [...registry].filter((type) => type.kind === 'message' && type.file.name.startsWith('minikms/'));
   expect(found.map((type) => type.name).toSorted()).toEqual(Object.keys(MESSAGES).toSorted());
 });
 
@@ -79,20 +116,20 @@ test('inherited fields have no presence: their absence is their default', () => 
   expect(present).toEqual([]);
 });
 
-describe('minikms.v1.KMSService', () => {
-  const service = registry.getService('minikms.v1.KMSService');
+describe.each(Object.entries(SERVICES))('minikms.v1.%s', (name, methods) => {
+  const service = registry.getService(`minikms.v1.${name}`);
 
-  test('has these methods, all unary', () => {
-    expect(service?.methods.map(({ name, methodKind }) => [name, methodKind])).toEqual(
-      METHODS.map((name) => [name, 'unary']),
+  test('has these methods', () => {
+    expect(service?.methods.map((method) => [method.name, method.methodKind])).toEqual(
+      methods.map((method) => [method, STREAMS.has(method) ? 'server_streaming' : 'unary']),
     );
   });
 
-  test.each(METHODS)('%s takes its request and gives its response', (name) => {
-    const method = service?.methods.find((one) => one.name === name);
+  test.each(methods)('%s takes its request and gives its response', (one) => {
+    const method = service?.methods.find((found) => found.name === one);
     expect([method?.input.typeName, method?.output.typeName]).toEqual([
-      `minikms.v1.${name}Request`,
-      `minikms.v1.${name}Response`,
+      `minikms.v1.${one}Request`,
+      `minikms.v1.${one}Response`,
     ]);
   });
 });

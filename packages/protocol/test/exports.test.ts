@@ -8,6 +8,9 @@ const root = join(import.meta.dirname, '..');
 
 test('the package exports these names and no others', () => {
   expect(Object.keys(protocol).toSorted()).toEqual([
+    'AuditEntry',
+    'AuditServiceClient',
+    'AuditServiceService',
     'BatchDecryptItem',
     'BatchDecryptRequest',
     'BatchDecryptResponse',
@@ -21,8 +24,20 @@ test('the package exports these names and no others', () => {
     'DecryptResponse',
     'EncryptRequest',
     'EncryptResponse',
+    'ExportLogRequest',
+    'ExportLogResponse',
+    'GetAuditLogsRequest',
+    'GetAuditLogsResponse',
+    'GetCheckpointRequest',
+    'GetCheckpointResponse',
+    'GetConsistencyProofRequest',
+    'GetConsistencyProofResponse',
+    'GetInclusionProofRequest',
+    'GetInclusionProofResponse',
     'GetKeyInfoRequest',
     'GetKeyInfoResponse',
+    'GetReceiptRequest',
+    'GetReceiptResponse',
     'ItemError',
     'KMSServiceClient',
     'KMSServiceService',
@@ -30,6 +45,8 @@ test('the package exports these names and no others', () => {
     'ReEncryptResponse',
     'RotateDataKeyRequest',
     'RotateDataKeyResponse',
+    'VerifyChainRequest',
+    'VerifyChainResponse',
   ]);
 });
 
