@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './heap.ts';
 import { parseArgs } from 'node:util';
 import { Keyring, openRoot, RowCache, serverKey, verifyRoot } from '@minikms/key-hierarchy';
 import { migrate, openStore } from '@minikms/store-prisma';

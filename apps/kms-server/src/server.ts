@@ -3,11 +3,13 @@ import { loadFileDescriptorSetFromBuffer } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import { readFileSync } from 'node:fs';
+import type { Http2Server } from 'node:http2';
 import { createRequire } from 'node:module';
 import type { Config } from './config.ts';
 import { addServices, type Services } from './rpc/methods.ts';
 import { Admission } from './rpc/admission.ts';
 import type { Identify } from './rpc/identify.ts';
+import { useStreamTables } from './rpc/stream-table.ts';
 import { actionOf, type Unary } from './rpc/unary.ts';
 import { serverCredentials } from './tls.ts';
 
@@ -67,6 +69,7 @@ export async function listen(
         : reject(new Error(`cannot listen on ${host}:${config.address.port}: ${error.message}`)),
     );
   });
+  server.onEachHttp2Server(useStreamTables);
   return {
     port,
     setServing: (serving) => names.forEach((name) => health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING')),
@@ -89,6 +92,12 @@ class RecordingServer extends Server {
   constructor(actions: Map<string, string>, options: ConstructorParameters<typeof Server>[0]) {
     super(options);
     this.#actions = actions;
+  }
+
+  /** grpc-js (its version is fixed) has no public name for the servers under it; a test watches over this one. */
+  onEachHttp2Server(visit: (server: Http2Server) => void): void {
+    const { http2Servers } = this as unknown as { readonly http2Servers?: ReadonlyMap<Http2Server, unknown> };
+    for (const server of http2Servers?.keys() ?? []) visit(server);
   }
 
   override addService(service: ServiceDefinition, implementation: UntypedServiceImplementation): void {
