@@ -4,14 +4,14 @@ import type { KeyStore } from '@minikms/key-hierarchy';
 export function hinting(store: KeyStore, hint: () => void): KeyStore {
   return {
     lease: (scope, wanted) => store.lease(scope, wanted),
-    createFirst: (first, wanted) => store.createFirst(first, wanted),
+    createFirst: (first, wanted, entry) => store.createFirst(first, wanted, entry),
     findCurrent: (scope) => store.findCurrent(scope),
     findVersion: (scope, id) => store.findVersion(scope, id),
     recordUses: (uses) => store.recordUses(uses),
-    succeed: async (currentId, successor) => {
-      const done = await store.succeed(currentId, successor);
-      if (done) hint();
-      return done;
+    succeed: async (currentId, successor, entry) => {
+      const succession = await store.succeed(currentId, successor, entry);
+      if (succession.replaced) hint();
+      return succession;
     },
   };
 }

@@ -14,8 +14,14 @@ import { KmsError } from '@minikms/crypto-core';
  * - `TREE_INVALID`: an index or size that no tree has, or nodes that are missing.
  * - `RECEIPT_MALFORMED`: not a receipt.
  * - `RECEIPT_INVALID`: a receipt that does not prove what it says.
+ * - `AUDIT_QUEUE_FULL`: too many entries wait to be written, of all tenants or of this one.
+ * - `AUDIT_LOG_BEHIND`: the store lost entries that a log had; nothing is appended until a new epoch is opened.
+ * - `AUDIT_CLOSED`: the appender was closed.
  */
 export type AuditErrorCode =
+  | 'AUDIT_CLOSED'
+  | 'AUDIT_LOG_BEHIND'
+  | 'AUDIT_QUEUE_FULL'
   | 'CHECKPOINT_MALFORMED'
   | 'ENTRY_INVALID'
   | 'KEY_MALFORMED'

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { HASH_LENGTH, MAX_BYTES, MAX_INT64, MAX_UINT64 } from './bounds.ts';
 import type { AuditEntry } from './entry.ts';
 import { AuditError } from './errors.ts';
+import type { NewEntry } from './ports.ts';
 
 const DOMAIN = 'minikms/audit/v2';
 /** Where the fixed fields stand. */
@@ -60,7 +61,7 @@ export class HashInput {
     this.end = at + 16 + requestJwtHash.length;
   }
 
-  /** A safe integer, not negative; a BigInt would cost an allocation. */
+  /** A safe integer, in two's complement; a BigInt would cost an allocation. */
   uint64(at: number, value: number): void {
     this.view.setUint32(at, Math.floor(value / 0x1_0000_0000));
     this.view.setUint32(at + 4, value >>> 0);
@@ -79,11 +80,19 @@ export class HashInput {
     }
     this.bytes.set(entry.previousHash, PREVIOUS_AT);
     this.view.setBigInt64(TIMESTAMP_AT, entry.timestampUs);
-    this.actionEnd = this.#text('action', entry.action, ACTION_AT, 1, MAX_BYTES.action);
-    this.actorEnd = this.#text('actor_id', entry.actorId, this.actionEnd + 8, 0, MAX_BYTES.actorId);
-    this.detailsEnd = this.#text('details', entry.details, this.actorEnd + 8, 0, MAX_BYTES.details);
-    this.tenantEnd = this.#text('tenant_id', entry.tenantId, this.tenantAt, 1, MAX_BYTES.tenantId);
+    this.#texts(entry);
     this.finish(entry.seq, jwt);
+  }
+
+  /** The same for a new entry, as it follows one of this hash. */
+  putNew(entry: NewEntry, seq: number, previousHash: Uint8Array): void {
+    if (!Number.isSafeInteger(entry.timestampUs)) throw invalid('timestamp_us', 'an integer below 2^53');
+    const { length } = entry.requestJwtHash;
+    if (length !== 0 && length !== HASH_LENGTH) throw invalid('request_jwt_hash', 'no bytes or 32');
+    this.bytes.set(previousHash, PREVIOUS_AT);
+    this.uint64(TIMESTAMP_AT, entry.timestampUs);
+    this.#texts(entry);
+    this.finish(seq, entry.requestJwtHash);
   }
 
   /** The entry that was put or scanned, in arrays of its own. */
@@ -106,13 +115,20 @@ export class HashInput {
     return hash('sha256', this.bytes.subarray(0, this.end), 'buffer');
   }
 
+  #texts({ action, actorId, details, tenantId }: Omit<NewEntry, 'timestampUs' | 'requestJwtHash'>): void {
+    this.actionEnd = this.#text('action', action, ACTION_AT, 1, MAX_BYTES.action);
+    this.actorEnd = this.#text('actor_id', actorId, this.actionEnd + 8, 0, MAX_BYTES.actorId);
+    this.detailsEnd = this.#text('details', details, this.actorEnd + 8, 0, MAX_BYTES.details);
+    this.tenantEnd = this.#text('tenant_id', tenantId, this.tenantAt, 1, MAX_BYTES.tenantId);
+  }
+
   #text(field: string, text: string, at: number, min: number, max: number): number {
     if (!text.isWellFormed()) throw invalid(field, 'text without lone surrogates');
     const rule = `${min} to ${max} bytes of UTF-8`;
     // No character takes less than a byte for each of its UTF-16 code units.
     if (text.length > max) throw invalid(field, rule);
-    const { written } = encoder.encodeInto(text, this.bytes.subarray(at, at + max + 1));
-    if (written < min || written > max || Buffer.byteLength(text) !== written) throw invalid(field, rule);
+    const { read, written } = encoder.encodeInto(text, this.bytes.subarray(at, at + max + 1));
+    if (written < min || written > max || read < text.length) throw invalid(field, rule);
     this.length(at, written);
     return at + written;
   }

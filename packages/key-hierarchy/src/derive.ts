@@ -9,7 +9,7 @@ export const DEFAULT_HKDF_SALT = 'envsync-minikms-v1';
 export type Purpose = 'dek-wrap';
 
 /** Derivation purposes of the server's own keys. */
-export type ServerPurpose = 'row-cache-mac';
+export type ServerPurpose = 'row-cache-mac' | 'server-key-wrap';
 
 const NUL = Uint8Array.of(0);
 // spec/key-hierarchy.md §4: configured salts hold no NUL, so this salt is never one of them, not even after the zero

@@ -2,23 +2,18 @@ import type { SealingKey } from '@minikms/crypto-core';
 import { LRUCache } from 'lru-cache';
 import { leaseSize, UseCounter } from './budget.ts';
 import { type Current, type Loaded, nothingLeased } from './current.ts';
-import type { Root } from './derive.ts';
 import { HierarchyError, noKey } from './errors.ts';
 import { scopeName } from './ids.ts';
-import type { ChangeClock, KeyStatus, KeyStore, KeyVersionRow, Lease, NewKeyVersion, Scope } from './ports.ts';
+import { type KeyMaking, leaseOrCreate, type Origin, type Rotation, succeed } from './key-change.ts';
+import type { ChangeClock, KeyStatus, KeyVersionRow, Scope, Written } from './ports.ts';
 import type { RowCache } from './row-cache.ts';
 import { SingleFlight } from './single-flight.ts';
 import { VersionCache } from './version-cache.ts';
-import { newKeyVersion } from './wrap.ts';
 
-export interface KeyringOptions {
-  readonly root: Root;
-  readonly store: KeyStore;
+export interface KeyringOptions extends KeyMaking {
   readonly changes: ChangeClock;
   /** Second-level cache of wrapped rows. */
   readonly rows?: RowCache | undefined;
-  /** Budget of key versions made from now on; 1 to 2^32. */
-  readonly maxEncryptions: number;
   /** Unwrapped key versions held in memory at most. */
   readonly cacheSize: number;
   /** How long, in milliseconds, an unwrapped key version is used before its row is read again. */
@@ -53,6 +48,8 @@ export interface KeyInfo {
   readonly maxEncryptions: number;
 }
 
+const BUDGET: Origin = { automatic: true, cause: undefined };
+
 /**
  * The data encryption keys of all tenants, unwrapped as needed and kept in a bounded cache. A warm key costs no round
  * trip. Failures of the store come through as they are (`STORE_UNAVAILABLE`).
@@ -78,8 +75,9 @@ export class Keyring {
    * A key to encrypt with for this scope, which gets its first key version if it has none. Synchronous when warm.
    *
    * @param wanted 1 or more; call again for what was not granted.
+   * @param cause handed to `changeEntry` if this call makes the first version; of several at once, the first call's.
    */
-  encryptor(scope: Scope, wanted: number): Encryptor | Promise<Encryptor> {
+  encryptor(scope: Scope, wanted: number, cause?: unknown): Encryptor | Promise<Encryptor> {
     // A negative number would give uses back to the budget.
     if (!Number.isSafeInteger(wanted) || wanted < 1) throw new RangeError('wanted is at least 1');
     const name = scopeName(scope);
@@ -88,7 +86,7 @@ export class Keyring {
       const key = this.#versions.held(current.versionName);
       if (key !== undefined && current.remaining > 0) return this.#take(name, { current, key }, wanted);
     }
-    return this.#loadAndTake(scope, name, wanted);
+    return this.#loadAndTake(scope, name, wanted, cause);
   }
 
   /**
@@ -102,22 +100,31 @@ export class Keyring {
     return this.#versions.find(scope, keyVersionId);
   }
 
-  /** Makes the scope's first key version; for a scope that has one, returns the current. */
-  async create(scope: Scope): Promise<{ readonly keyVersionId: string; readonly version: number }> {
-    const { row } = await this.#leaseOrCreate(scope, 0);
-    return { keyVersionId: row.id, version: row.version };
+  /**
+   * Makes the scope's first key version; for a scope that has one, returns the current.
+   *
+   * @param cause handed to `changeEntry`.
+   * @returns `written`: where the audit entry was written; `undefined` also when the key existed and nothing was changed.
+   */
+  async create(
+    scope: Scope,
+    cause?: unknown,
+  ): Promise<{ readonly keyVersionId: string; readonly version: number; readonly written: Written | undefined }> {
+    const { row, written } = await leaseOrCreate(this.#options, scope, 0, { automatic: false, cause });
+    return { keyVersionId: row.id, version: row.version, written };
   }
 
   /**
    * Makes a new current version; the old one only decrypts from now on.
    *
+   * @param cause handed to `changeEntry`.
    * @throws HierarchyError `KEY_NOT_FOUND`; `ROTATION_CONFLICT` when ten others came first.
    */
-  async rotate(scope: Scope): Promise<NewKeyVersion> {
+  async rotate(scope: Scope, cause?: unknown): Promise<Rotation> {
     for (let attempt = 0; attempt < 10; attempt++) {
       const current = await this.#options.store.findCurrent(scope);
       if (current === undefined) throw noKey();
-      const successor = await this.#succeed(current);
+      const successor = await this.#succeed(current, { automatic: false, cause });
       if (successor !== undefined) return successor;
     }
     throw new HierarchyError('ROTATION_CONFLICT', 'other rotations of this scope kept coming first: try again');
@@ -171,10 +178,10 @@ export class Keyring {
     return { keyVersionId: current.id, key, granted };
   }
 
-  async #loadAndTake(scope: Scope, name: string, wanted: number): Promise<Encryptor> {
+  async #loadAndTake(scope: Scope, name: string, wanted: number, cause: unknown): Promise<Encryptor> {
     // Ends: each round gives somebody who waits at least one use, makes a successor, hears of one, or throws.
     for (;;) {
-      const loaded = await this.#loads.run(name, () => this.#load(scope, name, wanted));
+      const loaded = await this.#loads.run(name, () => this.#load(scope, name, wanted, cause));
       // The row was just read: good to use, unless it is known to have changed meanwhile or others took all of it.
       if (loaded === undefined || this.#options.changes.changedSince(scope, loaded.current.position)) continue;
       if (loaded.current.remaining > 0) return this.#take(name, loaded, wanted);
@@ -182,13 +189,14 @@ export class Keyring {
   }
 
   /** Reads the current version and leases what is missing; `undefined` when that has to be done again. */
-  async #load(scope: Scope, name: string, wanted: number): Promise<Loaded | undefined> {
+  async #load(scope: Scope, name: string, wanted: number, cause: unknown): Promise<Loaded | undefined> {
     const { changes, cacheTtlMs, maxEncryptions, now } = this.#options;
     const position = changes.position();
     const old = this.#currents.peek(name);
     const enough = old !== undefined && old.remaining >= wanted;
     const size = enough ? old.leaseSize : leaseSize(old?.leaseSize ?? 0, old?.maxEncryptions ?? maxEncryptions);
-    const lease = await this.#leaseOrCreate(scope, enough ? 0 : Math.max(size, wanted));
+    const origin = { automatic: true, cause };
+    const lease = await leaseOrCreate(this.#options, scope, enough ? 0 : Math.max(size, wanted), origin);
     const { row } = lease;
     const newest = this.#currents.peek(name);
     // Rotated here while the answer was on its way; the change log may not have told yet.
@@ -226,7 +234,7 @@ export class Keyring {
   async #refill(name: string, current: Current): Promise<void> {
     current.refilling = true;
     try {
-      await this.#loads.run(name, () => this.#load(current.scope, name, current.leaseSize));
+      await this.#loads.run(name, () => this.#load(current.scope, name, current.leaseSize, undefined));
     } catch {
       // Nobody waits for this; a call that finds nothing left asks again and gets the error.
     } finally {
@@ -234,22 +242,11 @@ export class Keyring {
     }
   }
 
-  async #leaseOrCreate(scope: Scope, wanted: number): Promise<Lease> {
-    const { root, store, maxEncryptions } = this.#options;
-    const lease =
-      (await store.lease(scope, wanted)) ??
-      (await store.createFirst(newKeyVersion(root, scope, 1, maxEncryptions), wanted)) ??
-      // Somebody else came first.
-      (await store.lease(scope, wanted));
-    if (lease === undefined) throw noKey();
-    return lease;
-  }
-
   #autoRotate(row: KeyVersionRow): Promise<void> {
     const event = { tenantId: row.tenantId, scopeId: row.scopeId, oldKeyVersionId: row.id };
     return this.#rotations.run(row.id, async () => {
       try {
-        const successor = await this.#succeed(row);
+        const successor = await this.#succeed(row, BUDGET);
         // Otherwise another server made it, and told.
         if (successor !== undefined) this.#options.onAutoRotation?.({ ...event, error: undefined });
       } catch (error) {
@@ -259,16 +256,14 @@ export class Keyring {
     });
   }
 
-  async #succeed(current: KeyVersionRow): Promise<NewKeyVersion | undefined> {
-    const { root, store, maxEncryptions } = this.#options;
-    const successor = newKeyVersion(root, current, current.version + 1, maxEncryptions);
-    const won = await store.succeed(current.id, successor);
-    this.#replaced(current, won ? successor : undefined);
-    return won ? successor : undefined;
+  async #succeed(current: KeyVersionRow, origin: Origin): Promise<Rotation | undefined> {
+    const successor = await succeed(this.#options, current, origin);
+    this.#replaced(current, successor);
+    return successor;
   }
 
   /** Forgets a version that is no longer current; a load under way must not bring it back. */
-  #replaced(current: KeyVersionRow, successor: NewKeyVersion | undefined): void {
+  #replaced(current: KeyVersionRow, successor: Rotation | undefined): void {
     const name = scopeName(current);
     const held = this.#currents.peek(name);
     if (successor === undefined) {

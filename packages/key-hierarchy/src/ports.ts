@@ -1,6 +1,6 @@
 /**
- * What the key hierarchy needs of the world. Every implementation of {@link KeyStore}, {@link RootKeyRegistry} and
- * {@link ByteCache} runs the contract suites of `@minikms/key-hierarchy/testing`.
+ * What the key hierarchy needs of the world. Every implementation of {@link KeyStore}, {@link RootKeyRegistry},
+ * {@link ServerKeyStore} and {@link ByteCache} runs the contract suites of `@minikms/key-hierarchy/testing`.
  *
  * Implementations throw `STORE_UNAVAILABLE` (a `KmsError`) when the store cannot be reached or does not answer in time.
  */
@@ -55,6 +55,47 @@ export interface Lease {
   readonly granted: number;
 }
 
+/** The audit entry of a change: written in the change's transaction, or not at all. Bounds: spec/audit-chain.md §2. */
+export interface ChangeEntry {
+  /** The log that it goes to: a tenant's, or the server's own `_system`. 1 to 128 bytes. */
+  readonly tenantId: string;
+  /** Microseconds since 1970. */
+  readonly timestampUs: number;
+  /** 1 to 128 bytes. */
+  readonly action: string;
+  /** Opaque, 0 to 256 bytes. */
+  readonly actorId: string;
+  /** 0 to 16,384 bytes. */
+  readonly details: string;
+  /** 32 bytes, or none. */
+  readonly requestJwtHash: Uint8Array;
+}
+
+/** Where an entry was written. */
+export interface Written {
+  readonly tenantId: string;
+  /** 1 for the first entry of that log. */
+  readonly seq: number;
+}
+
+/** A first version that was stored, and how many encryptions with it the caller may now make. */
+export interface Creation extends Lease {
+  /** `undefined` without an entry, and when it was written but an outage hides where. */
+  readonly written: Written | undefined;
+}
+
+/** What became of a succession. */
+export interface Succession {
+  /** False when nothing was stored: the version was no longer current. */
+  readonly replaced: boolean;
+  /** As in {@link Creation}; `undefined` also when nothing was stored. */
+  readonly written: Written | undefined;
+}
+
+/**
+ * Changes may come with an audit entry. It is written in the change's transaction exactly when the change happens, and
+ * a change whose entry cannot be written does not happen. One outside its bounds is refused (`CHANGE_ENTRY_INVALID`).
+ */
 export interface KeyStore {
   /**
    * Leases up to `wanted` (0 to 2^20) uses of the scope's current version, in one round trip, and makes it
@@ -65,12 +106,12 @@ export interface KeyStore {
    * Stores a scope's first version with `wanted` uses leased (at most its budget), in one round trip. `undefined`, and
    * nothing stored, when the scope already has a version: one winner under a race.
    */
-  createFirst(first: NewKeyVersion, wanted: number): Promise<Lease | undefined>;
+  createFirst(first: NewKeyVersion, wanted: number, entry?: ChangeEntry): Promise<Creation | undefined>;
   /**
-   * In one transaction: retires the version `currentId`, stores `successor` as active and writes the change log.
-   * False, and nothing stored, when `currentId` is no longer the current version of that scope.
+   * In one transaction: retires the version `currentId`, stores `successor` as active and writes the change log. Not
+   * replaced, and nothing stored, when `currentId` is no longer the current version of that scope.
    */
-  succeed(currentId: string, successor: NewKeyVersion): Promise<boolean>;
+  succeed(currentId: string, successor: NewKeyVersion, entry?: ChangeEntry): Promise<Succession>;
   /** The current version; `undefined` when the scope has none. */
   findCurrent(scope: Scope): Promise<KeyVersionRow | undefined>;
   /**
@@ -95,10 +136,31 @@ export interface RootCheck {
 }
 
 export interface RootKeyRegistry {
-  /** What was recorded at the first start, and whether any wrapped row exists. */
+  /** What was recorded at the first start, and whether any wrapped row exists: a key version or a server key. */
   load(): Promise<{ readonly recorded: RootCheck | undefined; readonly hasWrappedRows: boolean }>;
   /** Records the check values unless some are recorded already; one winner under a race. */
   record(check: RootCheck): Promise<void>;
+}
+
+/** A key of the server itself: random, and stored wrapped (spec/key-hierarchy.md §8). */
+export interface ServerKeyRow {
+  readonly purpose: string;
+  /** What the key is called where its public half is used, such as the name of an audit log. */
+  readonly name: string;
+  readonly publicKey: Uint8Array;
+  /** nonce (12) ‖ ciphertext (32) ‖ tag (16). */
+  readonly wrappedKey: Uint8Array;
+  /** 16 bytes: the root key under which the key is wrapped. */
+  readonly rootKeyId: Uint8Array;
+  /** 16 bytes: the HKDF salt of the installation. */
+  readonly saltId: Uint8Array;
+}
+
+export interface ServerKeyStore {
+  /** The key for a purpose; `undefined` when there is none. */
+  load(purpose: string): Promise<ServerKeyRow | undefined>;
+  /** Stores a key unless its purpose has one already, and returns the one that is stored: one winner under a race. */
+  create(row: ServerKeyRow): Promise<ServerKeyRow>;
 }
 
 /**

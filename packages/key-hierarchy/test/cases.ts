@@ -58,10 +58,32 @@ export interface GoldenCase extends GoldenRow {
   mutations: (Partial<GoldenRow> & { name: string; expect: string })[];
 }
 
+export interface GoldenServerKey {
+  name: string;
+  root_key: string;
+  salt: string;
+  root_key_id: string;
+  salt_id: string;
+  server_key_wrap_key: string;
+  purpose: 'audit-checkpoint';
+  key_name: string;
+  seed: string;
+  public_key: string;
+  nonce: string;
+  aad: string;
+  wrapped_key: string;
+  mutations: (Partial<Omit<GoldenServerKey, 'mutations'>> & { name: string; expect: string })[];
+}
+
+interface GoldenFile {
+  cases: GoldenCase[];
+  server_keys: GoldenServerKey[];
+}
+
 /** spec/vectors/key-hierarchy.json, which every checkout has. */
-export function goldenCases(): GoldenCase[] {
+export function goldenFile(): GoldenFile {
   const file = new URL('../../../spec/vectors/key-hierarchy.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { cases: GoldenCase[] }).cases;
+  return JSON.parse(readFileSync(file, 'utf8')) as GoldenFile;
 }
 
 const project = fileURLToPath(new URL('../../../', import.meta.url));

@@ -28,17 +28,19 @@ export class TestStore extends MemoryStore {
   readonly made: NewKeyVersion[] = [];
   failing: keyof KeyStore | undefined;
 
-  override async createFirst(first: NewKeyVersion, wanted: number): ReturnType<KeyStore['createFirst']> {
-    const lease = await super.createFirst(first, wanted);
+  override async createFirst(...args: Parameters<KeyStore['createFirst']>): ReturnType<KeyStore['createFirst']> {
+    const [first] = args;
+    const lease = await super.createFirst(...args);
     if (lease !== undefined) this.made.push(first);
     return lease;
   }
 
-  override async succeed(currentId: string, successor: NewKeyVersion): Promise<boolean> {
+  override async succeed(...args: Parameters<KeyStore['succeed']>): ReturnType<KeyStore['succeed']> {
     if (this.failing === 'succeed') throw Object.assign(new Error('succeed fails'), { code: 'STORE_UNAVAILABLE' });
-    const won = await super.succeed(currentId, successor);
-    if (won) this.made.push(successor);
-    return won;
+    const [, successor] = args;
+    const succession = await super.succeed(...args);
+    if (succession.replaced) this.made.push(successor);
+    return succession;
   }
 
   override async recordUses(...args: Parameters<KeyStore['recordUses']>): Promise<void> {

@@ -15,9 +15,9 @@ import { purposeKey, tenantMasterKey } from '../src/derive.ts';
 import { type NewKeyVersion, openRoot, type Root, RowCache, serverKey } from '../src/index.ts';
 import { MemoryByteCache } from '../src/testing.ts';
 import { unwrapDek } from '../src/wrap.ts';
-import { codeOf, type GoldenRow, goldenCases, h } from './cases.ts';
+import { codeOf, type GoldenRow, goldenFile, h } from './cases.ts';
 
-const cases = goldenCases();
+const { cases } = goldenFile();
 
 const rootOfCase = (c: GoldenRow): Root => openRoot(SecretBytes.take('root-key', h(c.root_key)), c.salt);
 
@@ -108,7 +108,9 @@ test('every section of spec/key-hierarchy.md that the source cites is there', ()
       'derive.ts: Server keys and check values',
       'derive.ts: Tenant master key',
       'keyring.ts: Budget and lifecycle',
+      'ports.ts: Wrapped server key',
       'row-cache.ts: Shared row cache',
+      'server-key.ts: Wrapped server key',
       'wrap.ts: Wrapped DEK',
     ]),
   );

@@ -11,9 +11,11 @@ test('the package exports these names and no others', () => {
     'Keyring',
     'LARGEST_MAX_ENCRYPTIONS',
     'RowCache',
+    'checkChangeEntry',
     'checkId',
     'checkKeyVersionId',
     'openRoot',
+    'openServerKey',
     'serverKey',
     'verifyRoot',
   ]);
@@ -24,6 +26,8 @@ test('its testing export has these names and no others', () => {
     'MemoryByteCache',
     'MemoryStore',
     'byteCacheContract',
+    'changeEntryContract',
     'keyStoreContract',
+    'serverKeyStoreContract',
   ]);
 });

@@ -68,7 +68,7 @@ describe('rotation', () => {
     const store = new TestStore();
     const { keyring } = server(store);
     await seal(keyring);
-    store.succeed = async () => false;
+    store.succeed = async () => ({ replaced: false, written: undefined });
     expect(await rejection(keyring.rotate(scope))).toBe('ROTATION_CONFLICT');
   });
 

@@ -1,8 +1,17 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { KeyStore } from '../src/index.ts';
+import type { KeyringOptions, KeyStore } from '../src/index.ts';
 import { MemoryByteCache } from '../src/testing.ts';
 import { opens, Poller, scopeNumber, sealMany, server, tally, TestStore, turn, versionOf } from './fixture.ts';
+
+const changeEntry: KeyringOptions['changeEntry'] = (change) => ({
+  tenantId: '_system',
+  timestampUs: 0,
+  action: change.kind,
+  actorId: '',
+  details: change.keyVersionId,
+  requestJwtHash: new Uint8Array(),
+});
 
 /** The store, whose answers come late by as many turns as `delays` says, so that they overtake one another. */
 function late(store: TestStore, delays: readonly number[]): KeyStore {
@@ -56,7 +65,7 @@ test('whatever overtakes whatever: no version is used beyond its budget, uses ar
           const changes = new Poller(store);
           return {
             changes,
-            ...server(store, { store: late(store, delays), changes, bytes, maxEncryptions, cacheSize }),
+            ...server(store, { store: late(store, delays), changes, bytes, maxEncryptions, cacheSize, changeEntry }),
           };
         });
         const blobs: { blob: Buffer; scope: ReturnType<typeof scopeNumber> }[] = [];
@@ -108,6 +117,8 @@ test('whatever overtakes whatever: no version is used beyond its budget, uses ar
           // A batch that failed half-way has sealed what nobody got to see.
           expect(row.recordedUses).toBeGreaterThanOrEqual(counts.get(made.id) ?? 0);
         }
+        // Each change has its entry, and nothing else has one.
+        expect(store.entries.map(({ details }) => details)).toEqual(store.made.map(({ id }) => id));
         for (const i of [0, 1, 2]) {
           const versions = store.made.filter(({ tenantId }) => tenantId === scopeNumber(i).tenantId);
           expect(versions.map(({ version }) => version)).toEqual(versions.map((_, at) => at + 1));

@@ -52,7 +52,7 @@ describe('the first encryption of a scope', () => {
     const [a, b] = [server(store).keyring, server(store).keyring];
     const all = await parallel(20, (i) => (i % 2 === 0 ? a : b).create(scope));
     expect(new Set(all.map(({ keyVersionId }) => keyVersionId)).size).toBe(1);
-    expect(all[0]).toEqual({ keyVersionId: store.made[0]!.id, version: 1 });
+    expect(all[0]).toEqual({ keyVersionId: store.made[0]!.id, version: 1, written: undefined });
     expect(await store.findCurrent(scope)).toMatchObject({ leasedUses: 0 });
     expect(versionOf(await seal(a))).toBe(all[0]?.keyVersionId);
     await a.rotate(scope);

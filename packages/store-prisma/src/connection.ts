@@ -19,9 +19,9 @@ export interface Target {
  * The driver's settings for a `postgresql://` URL. `?schema=` (default `public`) is read as Prisma reads it, and becomes
  * the search path so that raw SQL and the Prisma client reach the same tables.
  *
- * `timed: false` leaves out the statement timeouts, for migrations.
+ * `timed: false` leaves out the statement timeouts, for migrations; `settings` are more `name=value` of the session.
  */
-export function target(url: string, timed = true): Target {
+export function target(url: string, timed = true, settings: readonly string[] = []): Target {
   const at = url.indexOf('?');
   const parameters = new URLSearchParams(at < 0 ? '' : url.slice(at + 1));
   const schema = parameters.get('schema') ?? 'public';
@@ -33,7 +33,10 @@ export function target(url: string, timed = true): Target {
     `-c search_path="${schema}"`,
     // Statements expect to see what committed while they waited for a row.
     String.raw`-c default_transaction_isolation=read\ committed`,
+    // What was answered is on disk, whatever the default of the role or the database. See `ping` for the URL's own.
+    '-c synchronous_commit=on',
     ...(timed ? [`-c statement_timeout=${STATEMENT_MS}`] : []),
+    ...settings.map((setting) => `-c ${setting}`),
     // What the URL asks for comes last and wins.
     ...parameters.getAll('options'),
   ];

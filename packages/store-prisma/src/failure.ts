@@ -9,9 +9,14 @@ import { KmsError } from '@minikms/crypto-core';
  *   tables of somebody else.
  * - `STORE_SCHEMA_MISMATCH`: the database has migrations that this build does not know.
  * - `STORE_MODE_MISMATCH`: the database is stamped with the other mode (development or production).
+ * - `STORE_NOT_DURABLE`: the session's `synchronous_commit` answers before what it writes is on disk.
  */
 export type StoreErrorCode =
-  'STORE_UNAVAILABLE' | 'STORE_MIGRATION_FAILED' | 'STORE_SCHEMA_MISMATCH' | 'STORE_MODE_MISMATCH';
+  | 'STORE_UNAVAILABLE'
+  | 'STORE_MIGRATION_FAILED'
+  | 'STORE_SCHEMA_MISMATCH'
+  | 'STORE_MODE_MISMATCH'
+  | 'STORE_NOT_DURABLE';
 
 /** A `KmsError` with one of this package's codes. The message names no host, no SQL and no value; `cause` may. */
 export class StoreError extends KmsError<StoreErrorCode> {}

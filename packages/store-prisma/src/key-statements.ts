@@ -48,16 +48,43 @@ const INSERTED =
   'tenant_id, scope_id, id, version, wrapped_dek, root_key_id, salt_id, tenant_key_generation, max_encryptions';
 const GIVEN = '$1, $2, $3::uuid, $4::integer, $5::bytea, $6::bytea, $7::bytea, $8::integer, $9::bigint';
 
-/** $1–$9 as {@link SUCCEED}, $10 wanted. No row when the scope has a version of whatever status. */
-export const FIRST: Statement = {
-  name: 'minikms_first',
-  text: `
+/**
+ * Appends the entry of $11 tenant, $12 timestamp, $13 action, $14 actor, $15 details, $16 JWT hash; its seq. Selected from
+ * a part of a WITH that has one row when the change happened, it runs once, then, and last: it takes the log's lock.
+ */
+const APPENDED = `(minikms_audit_append(
+      $11::text, ARRAY[$12::bigint], ARRAY[$13::text], ARRAY[$14::text], ARRAY[$15::text], ARRAY[$16::bytea])).first`;
+
+const INSERT_FIRST = `
     INSERT INTO key_versions AS k (${INSERTED}, leased_uses, status)
     SELECT ${GIVEN}, least($10::bigint, $9::bigint), ${statusAt('least($10::bigint, $9::bigint)', '$9::bigint')}
     WHERE NOT EXISTS (SELECT FROM key_versions WHERE tenant_id = $1 AND scope_id = $2)
     ON CONFLICT DO NOTHING
-    RETURNING ${columns('k')}, k.leased_uses AS granted`,
+    RETURNING ${columns('k')}, k.leased_uses AS granted`;
+
+/** $1–$9 as {@link SUCCEED}, $10 wanted. No row when the scope has a version of whatever status. */
+export const FIRST: Statement = { name: 'minikms_first', text: INSERT_FIRST };
+
+/** {@link FIRST} with an entry, $11–$16. */
+export const FIRST_WITH_ENTRY: Statement = {
+  name: 'minikms_first_entry',
+  text: `
+    WITH made AS (${INSERT_FIRST})
+    SELECT made.*, ${APPENDED} AS seq FROM made`,
 };
+
+function succeed(selected: string): string {
+  return `
+    WITH retired AS (
+      UPDATE key_versions SET status = 'retired', updated_at = now()
+      WHERE tenant_id = $1 AND scope_id = $2 AND id = $10::uuid AND version = $4::integer - 1 AND ${CURRENT}
+      RETURNING version
+    ), succeeded AS (
+      INSERT INTO key_versions (${INSERTED}) SELECT ${GIVEN} FROM retired RETURNING version
+    ), ${logging('succeeded')}
+    SELECT ${selected}
+    FROM key_versions WHERE tenant_id = $1 AND scope_id = $2 AND id = $10::uuid AND ${CURRENT}`;
+}
 
 /**
  * $1 tenant, $2 scope, $3 id, $4 version, $5 wrapped DEK, $6 root key id, $7 salt id, $8 generation, $9 budget, $10 id
@@ -69,16 +96,24 @@ export const FIRST: Statement = {
  */
 export const SUCCEED: Statement = {
   name: 'minikms_succeed',
+  text: succeed('version, EXISTS (SELECT FROM logged) AS replaced'),
+};
+
+/** {@link SUCCEED} with an entry, $11–$16. */
+export const SUCCEED_WITH_ENTRY: Statement = {
+  name: 'minikms_succeed_entry',
+  text: succeed(`version, EXISTS (SELECT FROM logged) AS replaced, (SELECT ${APPENDED} FROM logged) AS seq`),
+};
+
+/** $1 tenant, $2 timestamp, $3 action, $4 actor, $5 details, $6 JWT hash: the newest such entry among a log's last 10,000. */
+export const FIND_ENTRY: Statement = {
+  name: 'minikms_find_entry',
   text: `
-    WITH retired AS (
-      UPDATE key_versions SET status = 'retired', updated_at = now()
-      WHERE tenant_id = $1 AND scope_id = $2 AND id = $10::uuid AND version = $4::integer - 1 AND ${CURRENT}
-      RETURNING version
-    ), succeeded AS (
-      INSERT INTO key_versions (${INSERTED}) SELECT ${GIVEN} FROM retired RETURNING version
-    ), ${logging('succeeded')}
-    SELECT version, EXISTS (SELECT FROM logged) AS replaced
-    FROM key_versions WHERE tenant_id = $1 AND scope_id = $2 AND id = $10::uuid AND ${CURRENT}`,
+    SELECT l.seq FROM audit_heads h
+    JOIN kms_audit_log l ON l.tenant_id = h.tenant_id AND l.seq > h.seq - 10000
+    WHERE h.tenant_id = $1 AND l.timestamp_us = $2::bigint AND l.action = $3 AND l.actor_id = $4 AND l.details = $5
+      AND l.request_jwt_hash = $6::bytea
+    ORDER BY l.seq DESC LIMIT 1`,
 };
 
 /** $1 tenant, $2 scope, $3 id. No row: the scope has no version. A row of nulls: it has others. */

@@ -1,6 +1,7 @@
-import type { KeyStore, KeyVersionRow, Lease, NewKeyVersion, Scope, VersionUses } from '@minikms/key-hierarchy';
+import type { KeyStore, KeyVersionRow, Lease, Scope, VersionUses } from '@minikms/key-hierarchy';
 import type { Pool } from 'pg';
 import { unavailable } from './failure.ts';
+import { createFirst, succeed } from './key-changes.ts';
 import { keyVersionRow, type StoredKeyVersion } from './key-row.ts';
 import * as sql from './key-statements.ts';
 import { run } from './statement.ts';
@@ -21,8 +22,8 @@ export function keyStore(pool: Pool, successions: number): KeyStore {
   const inTurn = turns(successions);
   return {
     lease: (scope, wanted) => lease(pool, scope, wanted),
-    createFirst: (first, wanted) => createFirst(pool, first, wanted),
-    succeed: (currentId, successor) => inTurn(() => succeed(pool, currentId, successor)),
+    createFirst: (first, wanted, entry) => createFirst(pool, first, wanted, entry),
+    succeed: (currentId, successor, entry) => inTurn(() => succeed(pool, currentId, successor, entry)),
     findCurrent: (scope) => findCurrent(pool, scope),
     findVersion: (scope, id) => findVersion(pool, scope, id),
     recordUses: (uses) => recordUses(pool, uses),
@@ -41,24 +42,6 @@ async function lease(pool: Pool, scope: Scope, wanted: number): Promise<Lease | 
     if (found.id !== null) return { row: keyVersionRow(found), granted: Number(found.granted) };
   }
   throw unavailable(new Error(`the current version was replaced ${LEASE_TRIES} times while leasing`));
-}
-
-async function createFirst(pool: Pool, first: NewKeyVersion, wanted: number): Promise<Lease | undefined> {
-  if (first.version !== 1) throw new Error(`the first version of a scope is 1, not ${first.version}`);
-  const [made] = await run<Granted>(pool, sql.FIRST, [...given(first), wanted]);
-  return made && { row: keyVersionRow(made), granted: Number(made.granted) };
-}
-
-async function succeed(pool: Pool, currentId: string, successor: NewKeyVersion): Promise<boolean> {
-  const [current] = await run<{ version: number; replaced: boolean }>(pool, sql.SUCCEED, [
-    ...given(successor),
-    currentId,
-  ]);
-  if (current === undefined) return false;
-  if (successor.version !== current.version + 1) {
-    throw new Error(`the successor of version ${current.version} is not version ${successor.version}`);
-  }
-  return current.replaced;
 }
 
 async function findCurrent(pool: Pool, scope: Scope): Promise<KeyVersionRow | undefined> {
@@ -83,19 +66,4 @@ async function recordUses(pool: Pool, uses: readonly VersionUses[]): Promise<voi
       chunk.map((used) => used.uses),
     ]);
   }
-}
-
-/** $1–$9 of the inserting statements. */
-function given(key: NewKeyVersion): unknown[] {
-  return [
-    key.tenantId,
-    key.scopeId,
-    key.id,
-    key.version,
-    key.wrappedDek,
-    key.rootKeyId,
-    key.saltId,
-    key.tenantKeyGeneration,
-    key.maxEncryptions,
-  ];
 }

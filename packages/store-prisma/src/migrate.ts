@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Client } from 'pg';
 import { target } from './connection.ts';
 import { failure, StoreError } from './failure.ts';
+import { grantServing, roleOf } from './grants.ts';
 import { checksum, readMigrations, type MigrationFile } from './migration-files.ts';
 import { plan } from './migration-plan.ts';
 
@@ -10,6 +11,11 @@ export interface MigrateOptions {
   readonly directory?: URL | string;
   /** Told of each migration once it is committed. */
   readonly onApplied?: (name: string) => void;
+  /**
+   * The role that serves, by its name or the URL it connects with, when the one that migrates is another: it is given
+   * exactly the privileges it needs, each time. It must exist.
+   */
+  readonly serving?: string;
 }
 
 const CARRIED = new URL('./migrations', import.meta.url);
@@ -37,11 +43,13 @@ const BOOKKEEPING = `
  * nothing behind. Returns the names of those applied now. Servers that start together wait for each other (60 s at
  * most) and apply each migration once. Needs a direct connection: the lock belongs to the session.
  *
- * Throws `STORE_MIGRATION_FAILED` (a migration fails, failed before or was changed since; tables of somebody else),
+ * Throws `STORE_MIGRATION_FAILED` (a migration fails, failed before or was changed since; tables of somebody else; the
+ * serving role does not exist or cannot be given its privileges),
  * `STORE_SCHEMA_MISMATCH` (the database is newer than this build) and `STORE_UNAVAILABLE`.
  */
 export async function migrate(url: string, options: MigrateOptions = {}): Promise<readonly string[]> {
   const files = await readMigrations(options.directory ?? CARRIED);
+  const serving = options.serving === undefined ? undefined : roleOf(options.serving);
   return connected(url, async (client) => {
     await lock(client);
     const lacking = await plan(client, files);
@@ -50,6 +58,8 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
       await apply(client, file);
       options.onApplied?.(file.name);
     }
+    // Under the same lock: two that write the privileges of one table at once would fail.
+    if (serving !== undefined) await grantServing(client, target(url).schema, serving);
     return lacking.map((file) => file.name);
   });
 }

@@ -10,13 +10,14 @@ export function rootKeyRegistry(prisma: PrismaClient): RootKeyRegistry {
 async function load(prisma: PrismaClient): Promise<{ recorded: RootCheck | undefined; hasWrappedRows: boolean }> {
   // Rows before check values. Whoever wrapped a row had recorded its check values before, so what the first query sees
   // is explained by the second; the other way round, a first start next to this one would look like a lost record.
-  const wrapped = await prisma.keyVersion.findFirst({ select: { version: true } });
+  const [rows] = await prisma.$queryRaw<[{ wrapped: boolean }]>`
+    SELECT EXISTS (SELECT FROM key_versions) OR EXISTS (SELECT FROM server_keys) AS wrapped`;
   const recorded = await prisma.rootKey.findFirst({ select: { rootKeyId: true, saltId: true } });
   return {
     recorded: recorded
       ? { rootKeyId: new Uint8Array(recorded.rootKeyId), saltId: new Uint8Array(recorded.saltId) }
       : undefined,
-    hasWrappedRows: wrapped !== null,
+    hasWrappedRows: rows.wrapped,
   };
 }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { NewKeyVersion } from '@minikms/key-hierarchy';
+import type { NewKeyVersion, Succession } from '@minikms/key-hierarchy';
 import { openStore, type Store } from '../src/index.ts';
 import { database, newKey, parallel, type Database } from './fixture.ts';
 import { distant } from './proxy.ts';
@@ -19,7 +19,7 @@ function first(index: number): NewKeyVersion {
   return newKey({ scopeId: `scope-${index}` });
 }
 
-function succession(store: Store, key: NewKeyVersion): Promise<boolean> {
+function succession(store: Store, key: NewKeyVersion): Promise<Succession> {
   return store.keys.succeed(key.id, { ...key, id: randomUUID(), version: 2 });
 }
 
@@ -73,7 +73,7 @@ describe('a crowd of callers', () => {
     expect(rotated).toBe(0);
     await letGo();
     await rotations;
-    expect(await succession(store, calm)).toBe(true);
+    expect(await succession(store, calm)).toMatchObject({ replaced: true });
   });
 
   it('is refused at once from the 5,001st on that would have to wait', async () => {

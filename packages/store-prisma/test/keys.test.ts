@@ -43,6 +43,7 @@ describe('createFirst', () => {
     expect(lease).toStrictEqual({
       row: { ...key, status: 'active', leasedUses: 2 ** 20, recordedUses: 0, createdAt: expect.any(Date) },
       granted: 2 ** 20,
+      written: undefined,
     });
     expect(Math.abs((lease?.row.createdAt.getTime() ?? 0) - before)).toBeLessThan(60_000);
     expect(await store.keys.findVersion(key, key.id)).toStrictEqual(lease?.row);
@@ -127,7 +128,7 @@ describe('succeed', () => {
     const done = await parallel(20, (index) =>
       either(index).keys.succeed(key.id, newKey({ ...key, id: randomUUID(), version: 2 })),
     );
-    expect(done.filter(Boolean)).toHaveLength(1);
+    expect(done.filter(({ replaced }) => replaced)).toHaveLength(1);
     expect(await store.keys.findCurrent(key)).toMatchObject({ version: 2, status: 'active', leasedUses: 0 });
     expect(await store.keys.findVersion(key, key.id)).toMatchObject({ version: 1, status: 'retired' });
   });
@@ -150,7 +151,7 @@ describe('succeed', () => {
     await expect(store.keys.succeed(key.id, successor)).rejects.toThrow('null value in column "number"');
     expect(await store.keys.findCurrent(key)).toMatchObject({ id: key.id, status: 'active' });
     await db.query('INSERT INTO change_counter (number) VALUES ($1)', [counter?.['number']]);
-    expect(await store.keys.succeed(key.id, successor)).toBe(true);
+    expect(await store.keys.succeed(key.id, successor)).toEqual({ replaced: true, written: undefined });
   });
 
   it('is false, and logs nothing, when a successor came while it waited for the row', async () => {
@@ -165,7 +166,7 @@ describe('succeed', () => {
       )
       .toHaveLength(1);
     await letGo('COMMIT');
-    expect(await late).toBe(false);
+    expect(await late).toEqual({ replaced: false, written: undefined });
     expect(await store.keys.findCurrent(key)).toBeUndefined();
     expect((await store.changes.since(0)).number).toBe(number);
   });
@@ -174,7 +175,7 @@ describe('succeed', () => {
     const key = newKey(scope());
     await store.keys.createFirst(key, 0);
     const theirs = newKey({ tenantId: 'evil', scopeId: key.scopeId, version: 2 });
-    expect(await store.keys.succeed(key.id, theirs)).toBe(false);
+    expect(await store.keys.succeed(key.id, theirs)).toMatchObject({ replaced: false });
     expect(await store.keys.findVersion(theirs, theirs.id)).toBe('none');
   });
 });

@@ -96,7 +96,9 @@ describe('a server that goes away', () => {
     held.release();
     await holder.end();
     await parallel(10, () => store.keys.findCurrent(key));
-    expect(await store.keys.succeed(key.id, newKey({ ...key, id: randomUUID(), version: 2 }))).toBe(true);
+    expect(await store.keys.succeed(key.id, newKey({ ...key, id: randomUUID(), version: 2 }))).toMatchObject({
+      replaced: true,
+    });
   });
 
   it('is STORE_UNAVAILABLE when a lock is held for longer than 5 seconds', { timeout: 15_000 }, async () => {

@@ -9,6 +9,7 @@ type Code = CryptoErrorCode | HierarchyErrorCode | ServerErrorCode | StoreErrorC
 /** Every code of ours and the gRPC status that it travels with; a code without a row does not compile. */
 const STATUS: Readonly<Record<Code, status>> = {
   CANCELLED: status.CANCELLED,
+  CHANGE_ENTRY_INVALID: status.INTERNAL,
   CHECKSUM_MISMATCH: status.INVALID_ARGUMENT,
   CIPHERTEXT_INVALID: status.INVALID_ARGUMENT,
   CIPHERTEXT_MALFORMED: status.INVALID_ARGUMENT,
@@ -30,9 +31,12 @@ const STATUS: Readonly<Record<Code, status>> = {
   SALT_INVALID: status.INTERNAL,
   SALT_MISMATCH: status.INTERNAL,
   SECRET_DESTROYED: status.INTERNAL,
+  SERVER_KEY_MISSING: status.INTERNAL,
+  SERVER_KEY_NAME_MISMATCH: status.INTERNAL,
   SHARE_INVALID: status.INTERNAL,
   STORE_MIGRATION_FAILED: status.INTERNAL,
   STORE_MODE_MISMATCH: status.INTERNAL,
+  STORE_NOT_DURABLE: status.INTERNAL,
   STORE_SCHEMA_MISMATCH: status.INTERNAL,
   STORE_UNAVAILABLE: status.UNAVAILABLE,
   TEXT_INVALID: status.INVALID_ARGUMENT,

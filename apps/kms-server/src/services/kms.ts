@@ -85,8 +85,9 @@ export async function reEncrypt(
   }
 }
 
-export function createDataKey(keyring: Keyring, request: CreateDataKeyRequest): Promise<CreateDataKeyResponse> {
-  return keyring.create(request);
+export async function createDataKey(keyring: Keyring, request: CreateDataKeyRequest): Promise<CreateDataKeyResponse> {
+  const { keyVersionId, version } = await keyring.create(request);
+  return { keyVersionId, version };
 }
 
 export async function rotateDataKey(keyring: Keyring, request: RotateDataKeyRequest): Promise<RotateDataKeyResponse> {

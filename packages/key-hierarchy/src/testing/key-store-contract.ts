@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { KeyStore, NewKeyVersion, RootKeyRegistry, Scope } from '../ports.ts';
+import type { KeyStore, NewKeyVersion, RootKeyRegistry } from '../ports.ts';
+import { newScope, newVersion } from './rows.ts';
 
 interface Opened {
   readonly keys: KeyStore;
@@ -41,7 +42,7 @@ export function keyStoreContract(name: string, open: () => Promise<Opened>): voi
     it('stores a first version and gives it back whole', async () => {
       const first = newVersion(newScope(), 1);
       const lease = await keys.createFirst(first, 10);
-      expect(lease?.granted).toBe(10);
+      expect(lease).toMatchObject({ granted: 10, written: undefined });
       const row = await keys.findVersion(first, first.id);
       expect(row).toMatchObject({
         ...first,
@@ -91,9 +92,13 @@ export function keyStoreContract(name: string, open: () => Promise<Opened>): voi
       await keys.createFirst(first, 0);
       const successors = Array.from({ length: 20 }, () => newVersion(first, 2));
       const won = await Promise.all(successors.map((successor) => keys.succeed(first.id, successor)));
-      expect(won.filter(Boolean)).toHaveLength(1);
+      expect(won.filter(({ replaced }) => replaced)).toHaveLength(1);
       const current = await keys.findCurrent(first);
-      expect(current).toMatchObject({ version: 2, status: 'active', id: successors[won.indexOf(true)]?.id });
+      expect(current).toMatchObject({
+        version: 2,
+        status: 'active',
+        id: successors[won.findIndex(({ replaced }) => replaced)]?.id,
+      });
       expect(await keys.findVersion(first, first.id)).toMatchObject({ version: 1, status: 'retired' });
       expect(await keys.createFirst(newVersion(first, 1), 0)).toBeUndefined();
     });
@@ -131,27 +136,9 @@ export function keyStoreContract(name: string, open: () => Promise<Opened>): voi
       await keys.createFirst(b, 0);
       expect(await keys.findVersion(b, a.id)).toBe('other');
       expect(await keys.findVersion({ ...a, tenantId: b.tenantId }, a.id)).toBe('none');
-      expect(await keys.succeed(a.id, newVersion(b, 2))).toBe(false);
+      expect(await keys.succeed(a.id, newVersion(b, 2))).toEqual({ replaced: false, written: undefined });
       await keys.recordUses([{ tenantId: b.tenantId, scopeId: b.scopeId, id: a.id, uses: 5 }]);
       expect((await keys.findCurrent(a))?.recordedUses).toBe(0);
     });
   });
-}
-
-function newScope(): Scope {
-  return { tenantId: `tenant-${randomUUID()}`, scopeId: `scope-${randomUUID()}` };
-}
-
-function newVersion(scope: Scope, version: number, maxEncryptions = 1_000_000): NewKeyVersion {
-  return {
-    tenantId: scope.tenantId,
-    scopeId: scope.scopeId,
-    id: randomUUID(),
-    version,
-    wrappedDek: randomBytes(60),
-    rootKeyId: randomBytes(16),
-    saltId: randomBytes(16),
-    tenantKeyGeneration: 0,
-    maxEncryptions,
-  };
 }

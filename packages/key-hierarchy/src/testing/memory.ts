@@ -1,8 +1,10 @@
 import { KmsError } from '@minikms/crypto-core';
+import { checkChangeEntry } from '../change-entry.ts';
 import { scopeName } from '../ids.ts';
 import type {
-  ByteCache,
   ChangeClock,
+  ChangeEntry,
+  Creation,
   KeyStore,
   KeyVersionRow,
   Lease,
@@ -10,10 +12,17 @@ import type {
   RootCheck,
   RootKeyRegistry,
   Scope,
+  ServerKeyRow,
+  ServerKeyStore,
+  Succession,
   VersionUses,
+  Written,
 } from '../ports.ts';
 
-/** A key store, root key registry and change clock in memory, for tests; every call takes a turn of the event loop. */
+/**
+ * A key store, root key registry, change clock and store of server keys in memory, for tests; every call takes a turn of
+ * the event loop.
+ */
 export class MemoryStore implements KeyStore, RootKeyRegistry, ChangeClock {
   /** Calls made, by method name. */
   readonly calls: string[] = [];
@@ -21,6 +30,22 @@ export class MemoryStore implements KeyStore, RootKeyRegistry, ChangeClock {
   down = false;
   /** What {@link fresh} answers. */
   isFresh = true;
+  /** The audit entries of changes, and where they were written, in their order. */
+  readonly entries: (ChangeEntry & Written)[] = [];
+  /** What {@link serverKeys} holds, by purpose. */
+  readonly serverKeyRows: Map<string, ServerKeyRow> = new Map();
+  readonly serverKeys: ServerKeyStore = {
+    load: async (purpose) => {
+      await this.#turn('serverKeys.load');
+      return this.serverKeyRows.get(purpose);
+    },
+    create: async (row) => {
+      await this.#turn('serverKeys.create');
+      const stored = this.serverKeyRows.get(row.purpose) ?? row;
+      this.serverKeyRows.set(row.purpose, stored);
+      return stored;
+    },
+  };
   readonly #scopes = new Map<string, KeyVersionRow[]>();
   readonly #changed = new Map<string, number>();
   #position = 0;
@@ -36,27 +61,29 @@ export class MemoryStore implements KeyStore, RootKeyRegistry, ChangeClock {
     return { row: this.#put({ ...row, leasedUses, status: due ? 'rotate_pending' : row.status }), granted };
   }
 
-  async createFirst(first: NewKeyVersion, wanted: number): Promise<Lease | undefined> {
+  async createFirst(first: NewKeyVersion, wanted: number, entry?: ChangeEntry): Promise<Creation | undefined> {
     await this.#turn('createFirst');
+    if (entry !== undefined) checkChangeEntry(entry);
     if (this.#scopes.has(scopeName(first))) return undefined;
     const granted = Math.min(wanted, first.maxEncryptions);
     const due = granted >= Math.ceil(first.maxEncryptions * 0.9);
     const status = due ? 'rotate_pending' : 'active';
     const row = { ...first, status, leasedUses: granted, recordedUses: 0, createdAt: new Date() } as const;
     this.#scopes.set(scopeName(first), [row]);
-    return { row, granted };
+    return { row, granted, written: this.#write(entry) };
   }
 
-  async succeed(currentId: string, successor: NewKeyVersion): Promise<boolean> {
+  async succeed(currentId: string, successor: NewKeyVersion, entry?: ChangeEntry): Promise<Succession> {
     await this.#turn('succeed');
+    if (entry !== undefined) checkChangeEntry(entry);
     const row = this.#current(successor);
-    if (row?.id !== currentId) return false;
+    if (row?.id !== currentId) return { replaced: false, written: undefined };
     if (successor.version !== row.version + 1) throw new Error('not the next version');
     this.#put({ ...row, status: 'retired' });
     const added = { ...successor, status: 'active', leasedUses: 0, recordedUses: 0, createdAt: new Date() } as const;
     this.#versions(successor).push(added);
     this.#changed.set(scopeName(successor), ++this.#position);
-    return true;
+    return { replaced: true, written: this.#write(entry) };
   }
 
   async findCurrent(scope: Scope): Promise<KeyVersionRow | undefined> {
@@ -80,7 +107,7 @@ export class MemoryStore implements KeyStore, RootKeyRegistry, ChangeClock {
 
   async load(): Promise<{ recorded: RootCheck | undefined; hasWrappedRows: boolean }> {
     await this.#turn('load');
-    return { recorded: this.#recorded, hasWrappedRows: this.#scopes.size > 0 };
+    return { recorded: this.#recorded, hasWrappedRows: this.#scopes.size + this.serverKeyRows.size > 0 };
   }
 
   async record(check: RootCheck): Promise<void> {
@@ -116,6 +143,13 @@ export class MemoryStore implements KeyStore, RootKeyRegistry, ChangeClock {
     if (this.down) throw new KmsError('STORE_UNAVAILABLE', 'the store is down');
   }
 
+  #write(entry: ChangeEntry | undefined): Written | undefined {
+    if (entry === undefined) return undefined;
+    const seq = 1 + this.entries.filter(({ tenantId }) => tenantId === entry.tenantId).length;
+    this.entries.push({ ...entry, seq });
+    return { tenantId: entry.tenantId, seq };
+  }
+
   #versions(scope: Scope): KeyVersionRow[] {
     return this.#scopes.get(scopeName(scope)) ?? [];
   }
@@ -128,23 +162,5 @@ export class MemoryStore implements KeyStore, RootKeyRegistry, ChangeClock {
     const versions = this.#versions(row);
     versions[versions.findIndex((version) => version.id === row.id)] = row;
     return row;
-  }
-}
-
-/** A byte cache in memory, for tests. */
-export class MemoryByteCache implements ByteCache {
-  readonly values: Map<string, { value: Uint8Array; expires: number }> = new Map();
-
-  async get(name: string): Promise<Uint8Array | undefined> {
-    const found = this.values.get(name);
-    return found !== undefined && found.expires > Date.now() ? found.value : undefined;
-  }
-
-  async set(name: string, value: Uint8Array, ttlMs: number): Promise<void> {
-    this.values.set(name, { value, expires: Date.now() + ttlMs });
-  }
-
-  async delete(name: string): Promise<void> {
-    this.values.delete(name);
   }
 }

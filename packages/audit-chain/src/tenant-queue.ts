@@ -1,0 +1,123 @@
+import type { Batch, Head, NewEntry, Position, Subject } from './ports.ts';
+
+/** An entry whose caller waits until it is on disk. */
+export interface Waiting {
+  readonly entry: NewEntry;
+  readonly subjects: readonly Subject[];
+  readonly bytes: number;
+  /** By the clock of the appender, in milliseconds. */
+  readonly queuedAt: number;
+  readonly resolve: (position: Position) => void;
+  readonly reject: (error: unknown) => void;
+  settled: boolean;
+}
+
+/** A call that may have appended these entries, or may still. */
+export interface Doubt {
+  readonly taken: readonly Waiting[];
+  /** What was to be appended after a head; `undefined` when it was to be appended in turn. */
+  readonly batch: Batch | undefined;
+  /** They stand behind this seq, if anywhere. */
+  readonly after: number;
+}
+
+/** What waits and is on its way, of all tenants. */
+export interface Load {
+  entries: number;
+  bytes: number;
+}
+
+/** The entries that wait for one log, and what is known of it. */
+export class TenantQueue {
+  readonly tenantId: string;
+  /** The end of the log, as far as it is known. */
+  head: Head | undefined;
+  /** Others write this log too: each append has to wait for its turn. */
+  contended = false;
+  /** So many of the next entries are appended one by one, because one of them is refused. */
+  alone = 0;
+  /** It is in a lane, or on its way. */
+  busy = false;
+  doubt: Doubt | undefined;
+  /** What waits and is on its way. */
+  readonly load: Load = { entries: 0, bytes: 0 };
+  readonly #total: Load;
+  #waiting: Waiting[] = [];
+
+  constructor(tenantId: string, total: Load) {
+    this.tenantId = tenantId;
+    this.#total = total;
+  }
+
+  get idle(): boolean {
+    return this.#waiting.length === 0 && this.doubt === undefined;
+  }
+
+  push(waiting: Waiting): void {
+    this.#waiting.push(waiting);
+    for (const load of [this.load, this.#total]) {
+      load.entries += 1;
+      load.bytes += waiting.bytes;
+    }
+  }
+
+  /** The next entries, at most so many, and so many bytes unless the first alone has more. */
+  take(most: number, mostBytes: number): readonly Waiting[] {
+    const limit = this.alone > 0 ? 1 : most;
+    let count = 0;
+    let bytes = 0;
+    for (const waiting of this.#waiting) {
+      bytes += waiting.bytes;
+      if (count === limit || (count > 0 && bytes > mostBytes)) break;
+      count += 1;
+    }
+    this.alone = Math.max(0, this.alone - count);
+    return this.#waiting.splice(0, count);
+  }
+
+  giveBack(taken: readonly Waiting[]): void {
+    this.#waiting = [...taken.filter(({ settled }) => !settled), ...this.#waiting];
+  }
+
+  /** They stand in the log from this seq on. */
+  resolve(taken: readonly Waiting[], first: number): void {
+    for (const [i, waiting] of taken.entries()) {
+      if (this.#settle(waiting)) waiting.resolve({ tenantId: this.tenantId, seq: first + i });
+    }
+  }
+
+  reject(taken: readonly Waiting[], error: unknown): void {
+    for (const waiting of taken) if (this.#settle(waiting)) waiting.reject(error);
+  }
+
+  /** Rejects what was queued before this time and is not on its way. */
+  rejectBefore(time: number, error: () => unknown): void {
+    const older = ({ queuedAt }: Waiting): boolean => queuedAt < time;
+    while (this.#waiting.length > 0 && older(this.#waiting[0]!)) this.reject(this.#waiting.splice(0, 1), error());
+    const { doubt } = this;
+    if (doubt === undefined) return;
+    if (doubt.taken.some(older)) this.reject(doubt.taken.filter(older), error());
+    if (doubt.taken.some(({ settled }) => !settled)) return;
+    this.doubt = undefined;
+    this.head = undefined;
+  }
+
+  #settle(waiting: Waiting): boolean {
+    if (waiting.settled) return false;
+    waiting.settled = true;
+    for (const load of [this.load, this.#total]) {
+      load.entries -= 1;
+      load.bytes -= waiting.bytes;
+    }
+    return true;
+  }
+}
+
+/** The subjects that go with these entries, each once. */
+export function subjectsOf(parts: Iterable<{ readonly taken: readonly Waiting[] }>): readonly Subject[] {
+  const found = new Map<string, Subject>();
+  for (const { taken } of parts) {
+    for (const { subjects } of taken) for (const subject of subjects) found.set(subject.id, subject);
+  }
+  return [...found.values()];
+}
