@@ -49,6 +49,7 @@ export function version(): string {
 
 export const USAGE = `kms-server [--dev] [--check-config]    serve (the default)
 kms-server migrate                      bring the database to this version's schema, and stop
+kms-server audit recover [TENANT]       go on with audit logs that lost entries, as a new epoch, and stop
 
   --dev           development mode: loopback only, callers without credentials are operators
   --check-config  report what is wrong with the configuration, and stop

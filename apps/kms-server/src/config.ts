@@ -3,6 +3,8 @@ import { isIP } from 'node:net';
 import type { SecretBytes } from '@minikms/crypto-core';
 import { DEFAULT_HKDF_SALT, DEFAULT_MAX_ENCRYPTIONS, LARGEST_MAX_ENCRYPTIONS } from '@minikms/key-hierarchy';
 import { z } from 'zod';
+import { AUDIT_SETTINGS, type AuditConfig, auditConfig, fingerprint } from './config-audit.ts';
+import { flag, url, whole } from './config-values.ts';
 import { redisAddress } from './redis/address.ts';
 import { readRootKey } from './root-key.ts';
 import { DEFAULT_LIMITS, type Limits } from './services/limits.ts';
@@ -13,6 +15,8 @@ export interface Config {
   readonly hkdfSalt: string;
   readonly dbUrl: string;
   readonly dbConnections: number;
+  /** With whose rights the schema is changed; those of `dbUrl` when there are no others. */
+  readonly migrateDbUrl: string | undefined;
   readonly redisUrl: string | undefined;
   readonly address: { readonly host: string; readonly port: number };
   readonly tls: TlsFiles | undefined;
@@ -22,8 +26,11 @@ export interface Config {
   readonly keyCacheSize: number;
   readonly keyCacheTtlMs: number;
   readonly limits: Limits;
+  readonly audit: AuditConfig;
   readonly logLevel: string;
   readonly shutdownTimeoutMs: number;
+  /** SHA-256 over every setting that is no secret, in hexadecimal. */
+  readonly fingerprint: string;
   /** `MINIKMS_*` variables that mean nothing to this server. */
   readonly unknown: readonly string[];
 }
@@ -47,30 +54,12 @@ export class ConfigError extends Error {
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
 
-const whole = (fallback: number, least: number, most: number) =>
-  z
-    .string()
-    .refine((text) => /^[0-9]{1,10}$/.test(text) && Number(text) >= least && Number(text) <= most, {
-      error: `must be a whole number from ${least} to ${most}`,
-    })
-    .transform(Number)
-    .default(fallback);
-
-const flag = z
-  .enum(['true', 'false', '1', '0'], { error: 'must be true or false' })
-  .transform((text) => text === 'true' || text === '1')
-  .default(false);
-
-const url = (protocols: readonly string[], example: string) =>
-  z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
-    error: `must be a URL such as ${example}`,
-  });
-
 const SETTINGS = z.object({
   MINIKMS_ROOT_KEY: z.string().optional(),
   MINIKMS_ROOT_KEY_FILE: z.string().optional(),
   MINIKMS_DB_URL: url(['postgres:', 'postgresql:'], 'postgresql://user:password@host:5432/minikms'),
   MINIKMS_DB_CONNECTIONS: whole(10, 2, 1000),
+  MINIKMS_MIGRATE_DB_URL: url(['postgres:', 'postgresql:'], 'postgresql://owner:password@host:5432/minikms').optional(),
   MINIKMS_REDIS_URL: url(['redis:', 'rediss:'], 'redis://host:6379')
     .refine(isRedisAddress, {
       error: 'must be a URL such as redis://host:6379/0: its path is the number of a database',
@@ -107,11 +96,13 @@ const SETTINGS = z.object({
     .enum(['debug', 'info', 'warn', 'error', 'silent'], { error: 'must be debug, info, warn, error or silent' })
     .optional(),
   MINIKMS_SHUTDOWN_TIMEOUT_SECONDS: whole(10, 1, 600),
+  ...AUDIT_SETTINGS,
 });
 
 /** Settings whose value may be given as the path of a file that holds it, in a variable with `_FILE` appended. */
 const FROM_FILE = [
   'MINIKMS_DB_URL',
+  'MINIKMS_MIGRATE_DB_URL',
   'MINIKMS_REDIS_URL',
   'MINIKMS_HKDF_SALT',
   'MINIKMS_OPERATOR_TOKEN_SHA256',
@@ -147,7 +138,8 @@ export function readConfig(environment: Environment, development: boolean): Conf
   const address = parseAddress(given['MINIKMS_GRPC_ADDR'] ?? (development ? '127.0.0.1:50051' : '0.0.0.0:50051'));
   const tls = readTls(given, problems);
   problems.push(...unsafe(given, development, address?.host));
-  if (!parsed.success || rootKey === undefined || address === undefined || problems.length > 0) {
+  const audit = parsed.success ? auditConfig(parsed.data, problems) : undefined;
+  if (!parsed.success || rootKey === undefined || address === undefined || audit === undefined || problems.length > 0) {
     rootKey?.destroy();
     throw new ConfigError(problems);
   }
@@ -159,6 +151,7 @@ export function readConfig(environment: Environment, development: boolean): Conf
     hkdfSalt: settings.MINIKMS_HKDF_SALT,
     dbUrl: settings.MINIKMS_DB_URL,
     dbConnections: settings.MINIKMS_DB_CONNECTIONS,
+    migrateDbUrl: settings.MINIKMS_MIGRATE_DB_URL,
     redisUrl: settings.MINIKMS_REDIS_URL,
     address,
     tls,
@@ -174,6 +167,8 @@ export function readConfig(environment: Environment, development: boolean): Conf
       batchBytes: settings.MINIKMS_MAX_BATCH_BYTES,
       batchCiphertextBytes: settings.MINIKMS_MAX_BATCH_CIPHERTEXT_BYTES,
     },
+    audit,
+    fingerprint: fingerprint(settings, tls?.cert),
     // The banner and what goes wrong is what a person at a terminal wants to see.
     logLevel: settings.MINIKMS_LOG_LEVEL ?? (development ? 'warn' : 'info'),
     shutdownTimeoutMs: settings.MINIKMS_SHUTDOWN_TIMEOUT_SECONDS * 1000,

@@ -1,16 +1,18 @@
 #!/usr/bin/env node
 import './heap.ts';
 import { parseArgs } from 'node:util';
+import type { Logger } from 'pino';
 import { Keyring, openRoot, RowCache, serverKey, verifyRoot } from '@minikms/key-hierarchy';
 import { migrate, openStore } from '@minikms/store-prisma';
 import { developmentBanner, startFailure, USAGE, version } from './banner.ts';
 import { redisCache } from './cache.ts';
+import { openAudit } from './audit/audit-log.ts';
+import { recoverLogs } from './audit/recover.ts';
 import { ChangeFeed } from './changes.ts';
-import { readConfig } from './config.ts';
+import { type Config, readConfig } from './config.ts';
 import { every } from './every.ts';
 import { hinting } from './hinting.ts';
 import { openLog, standardOutput } from './log.ts';
-import { logAudit } from './rpc/audit.ts';
 import { identifier } from './rpc/identify.ts';
 import { listen } from './server.ts';
 import { onStopSignal } from './signals.ts';
@@ -27,8 +29,9 @@ async function main(): Promise<void> {
   const { values, positionals } = parseArgs({ options, allowPositionals: true });
   if (values.help === true) return void process.stdout.write(USAGE);
   if (values.version === true) return void process.stdout.write(`${version()}\n`);
-  const command = positionals[0] ?? 'serve';
-  if (positionals.length > 1 || !['serve', 'migrate'].includes(command))
+  const command = positionals.slice(0, 2).join(' ') || 'serve';
+  const most = command === 'audit recover' ? 3 : 1;
+  if (positionals.length > most || !['serve', 'migrate', 'audit recover'].includes(command))
     throw Object.assign(new TypeError(`unknown command: ${positionals.join(' ')}`), { code: 'USAGE' });
 
   const config = readConfig(process.env, values.dev === true);
@@ -41,17 +44,32 @@ async function main(): Promise<void> {
   if (config.allowInsecure && config.tls === undefined && !config.development)
     log.warn('serving without TLS: MINIKMS_ALLOW_INSECURE is true');
 
-  for (const name of await migrate(config.dbUrl)) log.info({ migration: name }, 'database migrated');
-  if (command === 'migrate') return out.flush(config.shutdownTimeoutMs);
-
-  const root = openRoot(config.rootKey, config.hkdfSalt);
+  const migrated = await bringUp(config, log);
   const store = await openStore({
     url: config.dbUrl,
     maxConnections: config.dbConnections,
     onError: (error) => log.warn({ reason: error.message }, 'lost a connection to the database'),
   });
   await store.installation.stamp(config.development ? 'development' : 'production');
+  const root = openRoot(config.rootKey, config.hkdfSalt);
   await verifyRoot(store.roots, root);
+  const audit = await openAudit({ config: config.audit, root, store, log });
+  if (command === 'audit recover') {
+    const begun = await recoverLogs(audit, positionals[2], (line) => out.write(line));
+    if (begun === 0) out.write('no audit log is behind what was signed for: nothing to do\n');
+    await audit.close();
+    await store.close();
+    return out.flush(config.shutdownTimeoutMs);
+  }
+  for (const name of migrated) await audit.system('server.migrate', { migration: name, version: version() });
+  if (command === 'migrate') {
+    await audit.close();
+    await store.close();
+    return out.flush(config.shutdownTimeoutMs);
+  }
+  const ownsAuditLog = await store.ownsAuditLog();
+  if (ownsAuditLog && !config.development)
+    log.warn('the role of MINIKMS_DB_URL owns the audit log, and could change it: see MINIKMS_MIGRATE_DB_URL');
 
   let setServing = (_serving: boolean): void => {};
   const changes = new ChangeFeed({
@@ -77,6 +95,7 @@ async function main(): Promise<void> {
     cacheSize: config.keyCacheSize,
     cacheTtlMs: config.keyCacheTtlMs,
     now,
+    changeEntry: audit.trail.changeEntry,
     onAutoRotation: ({ error, ...rotation }) => {
       if (error === undefined) log.info(rotation, 'key rotated: its budget is nearly used');
       else log.error({ ...rotation, err: error }, 'automatic key rotation failed; it will be tried again');
@@ -88,9 +107,16 @@ async function main(): Promise<void> {
     every(600_000, () => store.changes.prune(3_600_000).catch(() => log.debug('change log not pruned'))),
   ];
 
+  await audit.system('server.start', {
+    version: version(),
+    mode: config.development ? 'development' : 'production',
+    configuration: config.fingerprint,
+    owns_audit_log: ownsAuditLog,
+  });
+  audit.start();
   const server = await listen(
     config,
-    { keyring, limits: config.limits },
+    { keyring, limits: config.limits, auditLog: audit },
     identifier({
       operatorTokenSha256: config.operatorTokenSha256,
       allowAnonymous: config.development,
@@ -99,7 +125,7 @@ async function main(): Promise<void> {
     {
       // One kind of principal, which may do everything.
       authorize: () => {},
-      audit: logAudit(log),
+      audit: audit.trail,
     },
   );
   setServing = (serving) => server.setServing(serving);
@@ -120,6 +146,10 @@ async function main(): Promise<void> {
     await keyring
       .close()
       .catch((error: unknown) => log.warn({ err: error }, 'the last uses of keys were not recorded'));
+    await audit
+      .system('server.stop', { reason })
+      .catch((error: unknown) => log.warn({ err: error }, 'the stop is not in the audit log'));
+    await audit.close();
     await cache?.close();
     await store.close();
     root.secret.destroy();
@@ -128,6 +158,13 @@ async function main(): Promise<void> {
     await out.flush(2000);
   };
   onStopSignal(stop);
+}
+
+/** The migrations that were applied now. With a role of its own for that, the serving role cannot. */
+async function bringUp({ dbUrl, migrateDbUrl }: Config, log: Logger): Promise<readonly string[]> {
+  const applied = await migrate(migrateDbUrl ?? dbUrl, migrateDbUrl === undefined ? {} : { serving: dbUrl });
+  for (const name of applied) log.info({ migration: name }, 'database migrated');
+  return applied;
 }
 
 main().catch((error: unknown) => {

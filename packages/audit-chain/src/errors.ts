@@ -16,14 +16,20 @@ import { KmsError } from '@minikms/crypto-core';
  * - `RECEIPT_INVALID`: a receipt that does not prove what it says.
  * - `AUDIT_QUEUE_FULL`: too many entries wait to be written, of all tenants or of this one.
  * - `AUDIT_LOG_BEHIND`: the store lost entries that a log had; nothing is appended until a new epoch is opened.
+ * - `AUDIT_LOG_FORKED`: the store has other entries, or another tree, than were signed for.
  * - `AUDIT_CLOSED`: the appender was closed.
+ * - `ENTRY_NOT_FOUND`: a log has no entry of this number.
+ * - `WITNESS_FAILED`: a witness did not cosign.
+ * - `WITNESS_POLICY_INVALID`: a policy of witnesses that cannot be met, or a witness that cannot be asked.
  */
 export type AuditErrorCode =
   | 'AUDIT_CLOSED'
   | 'AUDIT_LOG_BEHIND'
+  | 'AUDIT_LOG_FORKED'
   | 'AUDIT_QUEUE_FULL'
   | 'CHECKPOINT_MALFORMED'
   | 'ENTRY_INVALID'
+  | 'ENTRY_NOT_FOUND'
   | 'KEY_MALFORMED'
   | 'LINE_MALFORMED'
   | 'NOTE_MALFORMED'
@@ -32,7 +38,9 @@ export type AuditErrorCode =
   | 'ORIGIN_INVALID'
   | 'RECEIPT_INVALID'
   | 'RECEIPT_MALFORMED'
-  | 'TREE_INVALID';
+  | 'TREE_INVALID'
+  | 'WITNESS_FAILED'
+  | 'WITNESS_POLICY_INVALID';
 
 /** A {@link KmsError} with one of this package's codes. */
 export class AuditError extends KmsError<AuditErrorCode> {}

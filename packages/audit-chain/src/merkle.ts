@@ -100,8 +100,13 @@ export class TreeFrontier {
     this.#size += 1;
   }
 
+  /** The hashes of the nodes that {@link peaks} names, from which `resume` goes on. */
+  hashes(): readonly Uint8Array[] {
+    return peaks(this.#size).map(({ level }) => this.#peaks[level]!);
+  }
+
   root(): Uint8Array {
-    const hashes = peaks(this.#size).map(({ level }) => this.#peaks[level]!);
+    const hashes = this.hashes();
     return hashes.length === 0 ? emptyRoot() : hashes.reduceRight((right, left) => nodeHash(left, right)).slice();
   }
 }

@@ -37,25 +37,40 @@ export interface Note {
 
 /** @throws AuditError `KEY_MALFORMED` for a name that a note cannot carry, or unless the key is 32 bytes. */
 export function verifierKey(name: string, publicKey: Uint8Array): VerifierKey {
-  if (!name.isWellFormed() || !KEY_NAME.test(name)) throw badKey('a key name holds no spaces and no plus');
-  if (publicKey.length !== 32) throw badKey('an Ed25519 public key is 32 bytes');
-  const id = createHash('sha256').update(`${name}\n`).update(Uint8Array.of(ED25519)).update(publicKey).digest();
-  return { name, id: Uint8Array.from(id.subarray(0, 4)), publicKey: publicKey.slice() };
+  return namedKey(name, publicKey, ED25519);
 }
 
 /** `name+hash+base64`, the form in which auditors are given a key. */
 export function formatVerifierKey(key: VerifierKey): string {
-  return `${key.name}+${Buffer.from(key.id).toString('hex')}+${base64(concat(Uint8Array.of(ED25519), key.publicKey))}`;
+  return formatKey(key, ED25519);
 }
 
 /** @throws AuditError `KEY_MALFORMED` for anything but an Ed25519 key whose hash is right. */
 export function parseVerifierKey(text: string): VerifierKey {
+  return parseKey(text, ED25519);
+}
+
+/** Internal: a key of a signature type, all of which are Ed25519 keys here. Throws as {@link verifierKey}. */
+export function namedKey(name: string, publicKey: Uint8Array, type: number): VerifierKey {
+  if (!name.isWellFormed() || !KEY_NAME.test(name)) throw badKey('a key name holds no spaces and no plus');
+  if (publicKey.length !== 32) throw badKey('an Ed25519 public key is 32 bytes');
+  const id = createHash('sha256').update(`${name}\n`).update(Uint8Array.of(type)).update(publicKey).digest();
+  return { name, id: Uint8Array.from(id.subarray(0, 4)), publicKey: publicKey.slice() };
+}
+
+/** Internal: {@link formatVerifierKey} for a signature type. */
+export function formatKey(key: VerifierKey, type: number): string {
+  return `${key.name}+${Buffer.from(key.id).toString('hex')}+${base64(concat(Uint8Array.of(type), key.publicKey))}`;
+}
+
+/** Internal: {@link parseVerifierKey} for a signature type. */
+export function parseKey(text: string, type: number): VerifierKey {
   const match = /^([^+]+)\+([0-9a-f]{8})\+([^\s]+)$/.exec(text);
   const data = fromBase64(match?.[3] ?? '');
   if (match === null || data === undefined) throw badKey('a verifier key is written name+hash+base64');
-  if (data[0] !== ED25519 || data.length !== 33) throw badKey('not an Ed25519 key');
-  const key = verifierKey(match[1]!, data.subarray(1));
-  if (formatVerifierKey(key) !== text) throw badKey('the hash in the key is not that of its name and bytes');
+  if (data[0] !== type || data.length !== 33) throw badKey(`not an Ed25519 key of signature type 0x0${type}`);
+  const key = namedKey(match[1]!, data.subarray(1), type);
+  if (formatKey(key, type) !== text) throw badKey('the hash in the key is not that of its name and bytes');
   return key;
 }
 
@@ -67,7 +82,7 @@ export function parseVerifierKey(text: string): VerifierKey {
 export function signNote(text: string, signers: readonly NoteSigner[]): string {
   const lines = signers.map(({ name, signer }) => {
     const { id } = verifierKey(name, signer.publicKey);
-    return `— ${name} ${base64(concat(id, signer.sign(utf8(text))))}\n`;
+    return formatSignature({ name, id, signature: signer.sign(utf8(text)) });
   });
   const note = `${text}\n${lines.join('')}`;
   if (parseNote(note).text !== text) throw badNote('its text would not be read back');
@@ -86,9 +101,20 @@ export function parseNote(note: string): Note {
   const split = note.lastIndexOf('\n\n');
   if (split < 0 || !note.endsWith('\n')) throw badNote('text, empty line and signatures are not all there');
   const text = note.slice(0, split + 1);
-  const lines = note.slice(split + 2, -1).split('\n');
+  return { text, signatures: parseSignatures(note.slice(split + 2)) };
+}
+
+/** Internal: signature lines, each ended by a newline. Throws as {@link parseNote}. */
+export function parseSignatures(text: string): readonly NoteSignature[] {
+  const lines = text.split('\n');
+  if (lines.pop() !== '') throw badNote('its last line has no end');
   if (lines.length > MAX_SIGNATURES) throw badNote(`it has more than ${MAX_SIGNATURES} signatures`);
-  return { text, signatures: lines.map(parseSignature) };
+  return lines.map(parseSignature);
+}
+
+/** Internal: the line of a signature, with its newline. */
+export function formatSignature({ name, id, signature }: NoteSignature): string {
+  return `— ${name} ${base64(concat(id, signature))}\n`;
 }
 
 /**

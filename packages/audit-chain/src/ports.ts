@@ -140,13 +140,15 @@ export interface TreeStore {
    * In one transaction: stores nodes, those that are stored already stay as they are, and the checkpoint in place of an
    * older one of its epoch. A checkpoint of the same size and root replaces the note: it has more cosignatures.
    *
+   * @param reported `false` for one that was made on demand: `grown` gives its log all the same, so that the next interval
+   *   reports it. `true` when left out.
    * @returns false, and nothing stored, when a larger one of this epoch or one of a newer epoch is there, or one of this
    *   size with another root.
    */
-  saveCheckpoint(checkpoint: StoredCheckpoint, nodes: readonly StoredNode[]): Promise<boolean>;
+  saveCheckpoint(checkpoint: StoredCheckpoint, nodes: readonly StoredNode[], reported?: boolean): Promise<boolean>;
   /**
-   * Up to `limit` logs that are larger than the newest checkpoint of their epoch says, in the order of their tenants' ids
-   * as bytes, after `after`.
+   * Up to `limit` logs that are larger than the newest checkpoint of their epoch that was reported says, in the order of
+   * their tenants' ids as bytes, after `after`.
    */
   grown(after: string, limit: number): Promise<readonly GrownLog[]>;
   /**
@@ -154,7 +156,8 @@ export interface TreeStore {
    */
   claimInterval(intervalMs: number): Promise<boolean>;
   /**
-   * Begins a new epoch of a log, in one transaction with the entry that says so (its tenant is that of the log).
+   * Begins a new epoch of a log, in one transaction with the entry that says so (its tenant is that of the log). Deletes
+   * the stored nodes of its tree, which may be of entries that are gone: the next checkpoint stores them anew.
    *
    * @returns the new head; `undefined`, and nothing changed, when the log's epoch is `epoch` or more already.
    */
@@ -166,6 +169,28 @@ export interface Subjects {
   find(tenantId: string, id: string): Promise<Subject | undefined>;
   /** Deletes every row of a tenant with this label, or of all tenants when `tenantId` is `undefined`; how many there were. */
   erase(tenantId: string | undefined, label: string): Promise<number>;
+}
+
+/** A checkpoint as it is known outside of the store. */
+export interface KnownCheckpoint {
+  readonly epoch: number;
+  readonly size: number;
+  /** 32 bytes. */
+  readonly root: Uint8Array;
+}
+
+/**
+ * Where the newest checkpoints are kept outside of the store, so that a store that was put back to a backup is found out:
+ * a directory, another machine.
+ */
+export interface KnownCheckpoints {
+  /** The largest of the newest epoch, its signature checked; `undefined` when none is known. */
+  highest(tenantId: string): Promise<KnownCheckpoint | undefined>;
+  /**
+   * Resolves when `highest` gives this one, or a higher, after a restart too: only then is it handed out. Called again
+   * with the same note as long as `highest` does not.
+   */
+  publish(tenantId: string, note: string): Promise<void>;
 }
 
 /** All that a server's audit log is kept in. */

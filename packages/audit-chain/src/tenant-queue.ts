@@ -76,7 +76,7 @@ export class TenantQueue {
   }
 
   giveBack(taken: readonly Waiting[]): void {
-    this.#waiting = [...taken.filter(({ settled }) => !settled), ...this.#waiting];
+    this.#waiting = [...taken, ...this.#waiting];
   }
 
   /** They stand in the log from this seq on. */

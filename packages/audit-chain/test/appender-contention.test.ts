@@ -44,6 +44,22 @@ test('many servers write many logs, some of them hot', async () => {
   await checkLog(store, written);
 });
 
+test('a log that others keep writing is appended to in turn at once', async () => {
+  const { store, appender } = openAppender();
+  await appender.append(newEntry('a'));
+  await store.appendInTurn([newEntry('a')], []);
+  let others = 1;
+  store.fate = ({ method }) => {
+    // Each call of the appender comes after one of another server.
+    if (method === 'appendInTurn' && others++ % 2 === 1) void store.appendInTurn([newEntry('a')], []);
+    return 'done';
+  };
+  await appender.append(newEntry('a'));
+  store.calls.length = 0;
+  for (const seq of [6, 8, 10]) expect(await appender.append(newEntry('a'))).toEqual({ tenantId: 'a', seq });
+  expect([callsOf(store, 'append'), callsOf(store, 'appendInTurn')]).toEqual([0, 6]);
+});
+
 test('a log that nobody else writes any more goes in groups again', async () => {
   const store = new MemoryAuditStore();
   const [one, other] = [openAppender({ store }).appender, openAppender({ store }).appender];

@@ -44,6 +44,18 @@ describe('a log that lost entries', () => {
     await wholeLog(store, 'a');
   });
 
+  test('may go on from what is left when that was decided for one: the others were put back with it', async () => {
+    const fixture = openAppender();
+    const { store, appender } = fixture;
+    await Promise.all([fill(fixture, 'a', 4), fill(fixture, 'b', 4)]);
+    store.rollBack('a', 2);
+    store.rollBack('b', 3);
+    expect(await outcomes([appender.append(newEntry('a'))])).toEqual([BEHIND]);
+    await store.openEpoch(2, newEntry('a'));
+    expect(await appender.recheck()).toBe(true);
+    expect(await appender.append(newEntry('b'))).toEqual({ tenantId: 'b', seq: 4 });
+  });
+
   test('is noticed when it was emptied', async () => {
     const fixture = openAppender();
     await fill(fixture, 'a', 10);
@@ -158,6 +170,22 @@ describe('halt', () => {
     await store.openEpoch(2, newEntry('a'));
     expect([await appender.recheck(), await appender.recheck()]).toEqual([true, true]);
     expect(await appender.append(newEntry('a'))).toEqual({ tenantId: 'a', seq: 5 });
+  });
+
+  test('while a lost write is looked for: each caller is answered once', async () => {
+    const { store, appender } = openAppender();
+    await appender.append(newEntry('a'));
+    store.fate = ({ method }) => (method === 'append' ? 'lost after' : 'done');
+    const found = outcomes([appender.append(newEntry('a'))]);
+    store.latency = async ({ method }) => {
+      await turns(1);
+      if (method === 'entryHashes' && appender.incident === undefined) appender.halt('a', 1, 'was forked');
+    };
+    await turns(5);
+    store.fate = () => 'done';
+    expect(await found).toEqual([BEHIND]);
+    await appender.close();
+    expect(appender.queued).toBe(0);
   });
 
   test('an appender can be closed during an incident', async () => {

@@ -93,13 +93,18 @@ describe('a write of which the outcome is not known', () => {
   test('in turn, it is found behind thousands of others, by all of its entries', async () => {
     const { store, appender } = openAppender();
     await appender.append(newEntry('a'));
+    await store.appendInTurn(newEntries('a', 1), []);
     const entries = newEntries('a', 3);
-    // The first of them stands there twice; the log was written by another before.
-    await store.appendInTurn([...newEntries('a', 1500), entries[0]!], []);
-    fates(store, 'appendInTurn', ['lost after']);
+    let calls = 0;
+    store.fate = ({ method }) => {
+      if (method !== 'appendInTurn' || ++calls > 1) return 'done';
+      // Another comes in between; an entry like the first of these is among his.
+      void store.appendInTurn([...newEntries('a', 1500), entries[0]!, newEntry('a')], []);
+      return 'lost after';
+    };
     const positions = await Promise.all(entries.map((entry) => appender.append(entry)));
-    expect(positions.map(({ seq }) => seq)).toEqual([1503, 1504, 1505]);
-    expect(await wholeLog(store, 'a')).toHaveLength(1505);
+    expect(positions.map(({ seq }) => seq)).toEqual([1505, 1506, 1507]);
+    expect(await wholeLog(store, 'a')).toHaveLength(1507);
   });
 
   test('its subjects are sent again', async () => {
@@ -142,6 +147,27 @@ describe('an outage', () => {
     expect(await appender.append(newEntry('b'))).toMatchObject({ tenantId: 'b' });
     await wholeLog(store, 'a');
     await wholeLog(store, 'b');
+  });
+
+  test('what was given up is not written later, when it is known that it was not', async () => {
+    const { store, appender, clock } = openAppender({ giveUpMs: 1000 });
+    await appender.append(newEntry('a'));
+    let down = true;
+    store.fate = ({ method }) => (down && method === 'append' ? 'lost before' : 'done');
+    const [old, another, recent] = newEntries('a', 3) as [NewEntry, NewEntry, NewEntry];
+    const early = outcomes([appender.append(old)]);
+    clock.ms = 900;
+    const later = appender.append(recent);
+    await turns();
+    clock.ms = 1001;
+    expect(await early).toEqual(['STORE_UNAVAILABLE']);
+    await store.appendInTurn([another], []);
+    down = false;
+    expect(await later).toEqual({ tenantId: 'a', seq: 3 });
+    expect((await wholeLog(store, 'a')).slice(1).map(({ details }) => details)).toEqual(
+      [another, recent].map(({ details }) => details),
+    );
+    expect(appender.queued).toBe(0);
   });
 
   test('of many tenants is over for all when it is over', async () => {

@@ -67,6 +67,17 @@ describe('group commit', () => {
     expect([await trips('a'), await trips('c'), await trips('b')]).toEqual([1, 1, 2]);
   });
 
+  test('however few logs are remembered, a log has one batch in a write', async () => {
+    const { store, appender } = openAppender({ maxLogs: 1 });
+    const entries = Array.from({ length: 40 }, (_, i) => newEntry(`tenant-${i % 4}`));
+    const positions = await Promise.all(entries.map((entry) => appender.append(entry)));
+    expect(store.calls).toEqual([{ method: 'append', tenantIds: ['tenant-0', 'tenant-1', 'tenant-2', 'tenant-3'] }]);
+    await checkLog(
+      store,
+      entries.map((entry, i) => [entry, positions[i]!]),
+    );
+  });
+
   test('a tenant with much to write leaves room for the others in each write', async () => {
     const { store, appender } = openAppender();
     const hot = newEntries('hot', 1000).map((entry) => appender.append(entry));

@@ -1,15 +1,19 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import * as auditChain from '../src/index.ts';
+import * as testing from '../src/testing.ts';
 
 test('the package exports these names and no others', () => {
   expect(Object.keys(auditChain).sort()).toEqual([
+    'Appender',
     'AuditError',
     'ChainVerifier',
     'MAX_BYTES',
     'MAX_LINE',
     'MemoryNodes',
     'ProofNodes',
+    'Refusals',
+    'SubjectCache',
     'TreeFrontier',
     'consistencyProof',
     'emptyRoot',
@@ -21,6 +25,7 @@ test('the package exports these names and no others', () => {
     'formatVerifierKey',
     'inclusionProof',
     'leafHash',
+    'newSubject',
     'nodeHash',
     'openCheckpoint',
     'openNote',
@@ -39,8 +44,13 @@ test('the package exports these names and no others', () => {
     'verifyExport',
     'verifyInclusion',
     'verifyReceipt',
+    'verifySubject',
     'verifyV1',
   ]);
+});
+
+test('its testing export has these names and no others', () => {
+  expect(Object.keys(testing).sort()).toEqual(['MemoryAuditStore', 'entryLogContract', 'treeStoreContract']);
 });
 
 const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8');
@@ -50,7 +60,7 @@ test('the README names every error code, reason code and export', () => {
   const codes = [...`${read('../src/errors.ts')}${read('../src/fault.ts')}`.matchAll(/\| '([A-Z_]+)'/g)].map(
     ([, code]) => String(code),
   );
-  expect(codes.length).toBe(28);
+  expect(codes.length).toBe(35);
   const missing = [...codes, ...Object.keys(auditChain)].filter((name) => !readme.includes(`\`${name}\``));
   expect(missing).toEqual([]);
 });

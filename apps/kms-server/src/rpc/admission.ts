@@ -197,14 +197,8 @@ class AdmittedCall implements ServerInterceptingCallInterface, Listener {
   #fail(error: unknown): void {
     this.#over = true;
     const { actionOf, audit } = this.#admission.options;
-    const event = callEvent(actionOf(this.#path), this.#principal);
-    fail(
-      audit,
-      () => this.getPeer(),
-      event,
-      error,
-      (status) => this.sendStatus(status),
-    );
+    const event = callEvent(actionOf(this.#path), this.#principal, () => this.getPeer());
+    fail(audit, event, error, (status) => this.sendStatus(status));
   }
 
   /** grpc-js would read on, and throw away, as long as somebody sends. */

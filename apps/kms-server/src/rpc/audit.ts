@@ -1,4 +1,6 @@
-import type { Logger } from 'pino';
+import type { Appender, NewEntry, Position, Refusals, Subject, SubjectCache } from '@minikms/audit-chain';
+import { type ChangeEntry, checkId, type KeyChange, type Written } from '@minikms/key-hierarchy';
+import type { CallLog } from './call-log.ts';
 import type { Principal } from './identify.ts';
 import type { Failure } from './status.ts';
 
@@ -7,92 +9,132 @@ export interface CallEvent {
   readonly action: string;
   readonly requestId: string;
   principal: Principal | undefined;
+  /** As the request has them: before it is validated they may be anything. */
   tenantId: string;
   scopeId: string;
+  /** The key version that a ciphertext named, 16 bytes. */
+  keyVersionId: Uint8Array | undefined;
+  /** Sizes, counts and ids as members of a JSON object, each with a comma before it. */
+  facts: string;
+  /** Where the call was made from, such as `192.0.2.7:53311`. */
+  readonly peer: () => string;
+  /** Where its entry stands, once it is written. */
+  position: Position | Written | undefined;
 }
 
 /** Where calls are written down before they are answered. */
 export interface Audit {
   /**
    * @param failure what the caller will be told; `undefined` for success.
-   * @param details what only the operator sees of a failure.
+   * @param error what only the operator sees of a failure.
    * @returns a promise when the answer has to wait for it; should it reject, nothing is revealed.
    */
-  record(
-    event: CallEvent,
-    failure: Failure | undefined,
-    details: { readonly error: unknown; readonly peer: string } | undefined,
-  ): Promise<void> | undefined;
+  record(event: CallEvent, failure: Failure | undefined, error: unknown): Promise<void> | undefined;
 }
 
-/** Lines a second of one sort: what strangers cause must not fill a disk, nor hide what callers cause. */
-const LINES_A_SECOND = 20;
+/** The log of what belongs to no tenant. */
+export const SYSTEM = '_system';
 
-/**
- * Writes calls to the server log: refusals and faults, changes of keys at info, everything else at debug. Of refusals of
- * strangers, of other refusals and of faults there are so many lines a second; then one that counts the others by code.
- */
-export function logAudit(log: Logger): Audit {
-  const strangers = new Quota((leftOut) => log.warn({ leftOut }, 'more calls refused'));
-  const refusals = new Quota((leftOut) => log.warn({ leftOut }, 'more calls refused'));
-  const faults = new Quota((leftOut) => log.error({ leftOut }, 'more calls failed'));
-  return {
-    record(event, failure, details) {
-      if (failure === undefined) {
-        const level = event.action.startsWith('kms.key.') ? 'info' : 'debug';
-        if (log.isLevelEnabled(level)) log[level](line(event), 'call');
-      } else if (failure.code === 'INTERNAL' || failure.code === 'KEY_UNWRAP_FAILED') {
-        if (faults.admits(failure.code))
-          log.error({ ...line(event), code: failure.code, peer: details?.peer, err: details?.error }, 'call failed');
-      } else if (failure.code === 'STORE_UNAVAILABLE') {
-        // An outage is in the log once; each call that it hits would be a flood.
-        log.debug({ ...line(event), code: failure.code, peer: details?.peer }, 'call failed');
-      } else if ((failure.code === 'UNAUTHENTICATED' ? strangers : refusals).admits(failure.code)) {
-        log.warn({ ...line(event), code: failure.code, peer: details?.peer }, 'call refused');
-      }
+const NO_TOKEN = new Uint8Array(0);
+const NO_SUBJECTS: readonly Subject[] = [];
+
+export interface AuditTrailOptions {
+  readonly appender: Pick<Appender, 'append'>;
+  readonly refusals: Pick<Refusals, 'add'>;
+  readonly subjects: SubjectCache;
+  readonly callLog: CallLog;
+  /** Microseconds since 1970. */
+  readonly nowUs: () => number;
+}
+
+/** Writes an entry for every call: to the log of its tenant, and to `_system` while no tenant is established. */
+export class AuditTrail implements Audit {
+  readonly #options: AuditTrailOptions;
+
+  constructor(options: AuditTrailOptions) {
+    this.#options = options;
+  }
+
+  record(event: CallEvent, failure: Failure | undefined, error: unknown): Promise<void> | undefined {
+    const { appender, callLog, nowUs, refusals } = this.#options;
+    callLog(event, failure, error);
+    // A change of keys has been written down in its own transaction.
+    if (event.position !== undefined && failure === undefined) return undefined;
+    if (event.principal === undefined) {
+      const code = failure?.code ?? 'UNAUTHENTICATED';
+      refusals.add({ action: event.action, code, source: addressOf(event.peer()), atUs: nowUs() });
       return undefined;
-    },
-  };
-}
-
-/** Lines of one sort in a second that begins with the first of them. */
-class Quota {
-  readonly #tell: (leftOut: Readonly<Record<string, number>>) => void;
-  #left = LINES_A_SECOND;
-  #leftOut: Record<string, number> = {};
-  #ticking = false;
-
-  constructor(tell: (leftOut: Readonly<Record<string, number>>) => void) {
-    this.#tell = tell;
-  }
-
-  admits(code: string): boolean {
-    if (!this.#ticking) setTimeout(() => this.#renew(), 1000).unref();
-    this.#ticking = true;
-    if (this.#left > 0) {
-      this.#left--;
-      return true;
     }
-    this.#leftOut[code] = (this.#leftOut[code] ?? 0) + 1;
-    return false;
+    // What succeeded has been validated.
+    const tenantId = failure === undefined ? event.tenantId || SYSTEM : establishedTenant(event);
+    const peer = this.#peer(event, tenantId);
+    const details = detailsOf(event, failure?.code ?? 'OK', peer?.subject.id);
+    const entry = this.#entry(event, tenantId, event.action, details);
+    const unstored = peer === undefined || peer.stored ? NO_SUBJECTS : [peer.subject];
+    return appender.append(entry, unstored).then((position) => {
+      event.position = position;
+      if (peer !== undefined) peer.stored = true;
+    });
   }
 
-  #renew(): void {
-    const leftOut = this.#leftOut;
-    this.#ticking = false;
-    this.#left = LINES_A_SECOND;
-    this.#leftOut = {};
-    for (const _ in leftOut) return this.#tell(leftOut);
+  /** The entry of a change of keys, written in the change's transaction: `cause` is the call that asked for it. */
+  readonly changeEntry = (change: KeyChange, cause: unknown): ChangeEntry => {
+    const action = `kms.key.${change.kind}`;
+    const made = `,"key_version":"${change.keyVersionId}","version":${change.version}${
+      change.oldKeyVersionId === undefined ? '' : `,"replaces":"${change.oldKeyVersionId}"`
+    }${change.automatic ? ',"automatic":true' : ''}`;
+    if (cause === undefined) {
+      const about = `"tenant":${JSON.stringify(change.tenantId)},"scope":${JSON.stringify(change.scopeId)}`;
+      return this.systemEntry(action, `{"outcome":"OK",${about}${made}}`);
+    }
+    const event = { ...(cause as CallEvent), facts: made };
+    const details = detailsOf(event, 'OK', this.#peer(event, change.tenantId)?.subject.id);
+    return this.#entry(event, change.tenantId, action, details);
+  };
+
+  /** An entry of what the server does by itself. */
+  systemEntry(action: string, details: string): NewEntry {
+    const timestampUs = this.#options.nowUs();
+    return { tenantId: SYSTEM, timestampUs, action, actorId: SYSTEM, details, requestJwtHash: NO_TOKEN };
+  }
+
+  #entry({ principal }: CallEvent, tenantId: string, action: string, details: string): NewEntry {
+    return {
+      tenantId,
+      timestampUs: this.#options.nowUs(),
+      action,
+      actorId: principal?.id ?? '',
+      details,
+      requestJwtHash: principal?.tokenSha256 ?? NO_TOKEN,
+    };
+  }
+
+  #peer(event: CallEvent, tenantId: string): ReturnType<SubjectCache['of']> | undefined {
+    const address = addressOf(event.peer());
+    return address === '' ? undefined : this.#options.subjects.of(tenantId, 'peer', address);
   }
 }
 
-function line(event: CallEvent): object {
-  const { action, requestId, tenantId, scopeId } = event;
-  return {
-    action,
-    requestId,
-    actor: event.principal?.id,
-    tenantId: tenantId.slice(0, 128),
-    scopeId: scopeId.slice(0, 128),
-  };
+/** A refused call grows a tenant's log only when it names one. */
+function establishedTenant({ tenantId }: CallEvent): string {
+  try {
+    checkId('tenant_id', tenantId);
+    return tenantId;
+  } catch {
+    return SYSTEM;
+  }
+}
+
+function detailsOf(event: CallEvent, outcome: string, peer: string | undefined): string {
+  const { facts, requestId, scopeId } = event;
+  // Only what passed the rule of ids needs no quoting; a text that did not may be anything.
+  const scope = scopeId === '' ? '' : `,"scope":${JSON.stringify(scopeId.slice(0, 128).toWellFormed())}`;
+  const from = peer === undefined ? '' : `,"peer":"${peer}"`;
+  return `{"outcome":"${outcome}"${scope}${facts},"request":"${requestId}"${from}}`;
+}
+
+/** Without the port, which tells nothing about who it was. */
+function addressOf(peer: string): string {
+  const at = peer.lastIndexOf(':');
+  return /:[0-9]+$/.test(peer) && at > 0 ? peer.slice(0, at) : peer === 'unknown' ? '' : peer;
 }

@@ -9,6 +9,8 @@ export interface Principal {
   readonly kind: 'operator';
   /** Opaque; `anonymous` only in development mode. */
   readonly id: string;
+  /** SHA-256 of the bearer token, 32 bytes; none without one. */
+  readonly tokenSha256: Uint8Array;
 }
 
 export interface IdentifyOptions {
@@ -24,11 +26,16 @@ export interface IdentifyOptions {
 export type Identify = (metadata: Metadata, socket: () => Socket | undefined) => Principal;
 
 const BEARER = /^bearer +([\x21-\x7e]{1,4096})$/i;
-const ANONYMOUS: Principal = Object.freeze({ kind: 'operator', id: 'anonymous' });
-const OPERATOR: Principal = Object.freeze({ kind: 'operator', id: 'operator' });
+const ANONYMOUS: Principal = { kind: 'operator', id: 'anonymous', tokenSha256: new Uint8Array(0) };
 
 /** A function that says who calls, or throws ServerError `UNAUTHENTICATED`: one message, whatever was wrong. */
 export function identifier(options: IdentifyOptions): Identify {
+  const { operatorTokenSha256 } = options;
+  const operator: Principal | undefined = operatorTokenSha256 && {
+    kind: 'operator',
+    id: 'operator',
+    tokenSha256: operatorTokenSha256,
+  };
   return (metadata, socket) => {
     if (options.checksCertificates) checkCertificate(socket());
     const presented = bearerToken(metadata);
@@ -37,9 +44,8 @@ export function identifier(options: IdentifyOptions): Identify {
       throw new ServerError('UNAUTHENTICATED', 'this call needs credentials: metadata "authorization: Bearer <token>"');
     }
     const digest = createHash('sha256').update(presented).digest();
-    if (options.operatorTokenSha256 === undefined || !timingSafeEqual(digest, options.operatorTokenSha256))
-      throw refused();
-    return OPERATOR;
+    if (operator === undefined || !timingSafeEqual(digest, operator.tokenSha256)) throw refused();
+    return operator;
   };
 }
 

@@ -37,7 +37,7 @@ export async function batchEncrypt(
   });
   let left = checked.reduce((count, verified) => count + ('code' in verified ? 0 : 1), 0);
   let granted = 0;
-  let encryptor = left > 0 ? keyring.encryptor(request, left) : undefined;
+  let encryptor = left > 0 ? keyring.encryptor(request, left, context.event) : undefined;
   for (const [i, item] of items.entries()) {
     const verified = checked[i];
     if (verified === undefined) throw new RangeError('an item without a result');
@@ -46,7 +46,7 @@ export async function batchEncrypt(
       continue;
     }
     if (granted === 0) {
-      encryptor ??= keyring.encryptor(request, left);
+      encryptor ??= keyring.encryptor(request, left, context.event);
       if (encryptor instanceof Promise) {
         encryptor = await encryptor;
         context.stopIfCancelled();

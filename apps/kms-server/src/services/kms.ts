@@ -31,7 +31,7 @@ export function encrypt(
   context: Context,
 ): EncryptResponse | Promise<EncryptResponse> {
   const verified = verifyPlain(request);
-  const encryptor = keyring.encryptor(request, 1);
+  const encryptor = keyring.encryptor(request, 1, context.event);
   if (!(encryptor instanceof Promise)) return seal(encryptor, request, request.ciphertextEncoding, verified);
   return encryptor.then((loaded) => {
     context.stopIfCancelled();
@@ -46,6 +46,7 @@ export function decrypt(
 ): DecryptResponse | Promise<DecryptResponse> {
   const verified = verifySealed(request);
   const { blob, keyVersionId } = readBlob(request.ciphertext, 'key_version_id', request.keyVersionId);
+  context.event.keyVersionId = keyVersionId;
   const key = keyring.decryptor(request, keyVersionId);
   if (!(key instanceof Promise)) return open(key, blob, request, verified);
   return key.then((loaded) => {
@@ -64,11 +65,12 @@ export async function reEncrypt(
   const verifiedSourceAadCrc32c = verifyChecksum('source_aad', sourceAad, request.sourceAadCrc32c);
   const verifiedTargetAadCrc32c = verifyChecksum('target_aad', targetAad, request.targetAadCrc32c);
   const { blob, keyVersionId } = readBlob(ciphertext, 'source_key_version_id', request.sourceKeyVersionId);
+  context.event.keyVersionId = keyVersionId;
   const key = await keyring.decryptor(request, keyVersionId);
   context.stopIfCancelled();
   const plaintext = key.open(blob, sourceAad);
   try {
-    const encryptor = await keyring.encryptor(request, 1);
+    const encryptor = await keyring.encryptor(request, 1, context.event);
     context.stopIfCancelled();
     const sealed = writeCiphertext(encryptor.key.seal(plaintext, targetAad), ciphertextEncoding);
     const asked = verifiedCiphertextCrc32c || verifiedSourceAadCrc32c || verifiedTargetAadCrc32c;
@@ -85,13 +87,24 @@ export async function reEncrypt(
   }
 }
 
-export async function createDataKey(keyring: Keyring, request: CreateDataKeyRequest): Promise<CreateDataKeyResponse> {
-  const { keyVersionId, version } = await keyring.create(request);
+export async function createDataKey(
+  keyring: Keyring,
+  request: CreateDataKeyRequest,
+  { event }: Context,
+): Promise<CreateDataKeyResponse> {
+  const { keyVersionId, version, written } = await keyring.create(request, event);
+  event.position = written;
   return { keyVersionId, version };
 }
 
-export async function rotateDataKey(keyring: Keyring, request: RotateDataKeyRequest): Promise<RotateDataKeyResponse> {
-  return { newKeyVersionId: (await keyring.rotate(request)).id };
+export async function rotateDataKey(
+  keyring: Keyring,
+  request: RotateDataKeyRequest,
+  { event }: Context,
+): Promise<RotateDataKeyResponse> {
+  const { id, written } = await keyring.rotate(request, event);
+  event.position = written;
+  return { newKeyVersionId: id };
 }
 
 export async function getKeyInfo(keyring: Keyring, request: GetKeyInfoRequest): Promise<GetKeyInfoResponse> {

@@ -1,4 +1,4 @@
-import { equal, KmsError } from '@minikms/crypto-core';
+import { KmsError } from '@minikms/crypto-core';
 import type { AuditEntry } from '../entry.ts';
 import type {
   AuditStore,
@@ -12,7 +12,7 @@ import type {
   StoredNode,
   Subject,
 } from '../ports.ts';
-import { batchOf, EMPTY, follow, headAfter } from './opened.ts';
+import { MemoryLog } from './memory-log.ts';
 
 /** A call of a method, and the logs that it is about. */
 export interface StoreCall {
@@ -25,16 +25,6 @@ export interface StoreCall {
  * `late` throws it at once and has its effect some turns of the event loop later. An error is thrown as it is.
  */
 export type Fate = 'done' | 'lost before' | 'lost after' | 'late' | Error;
-
-interface Log {
-  entries: AuditEntry[];
-  epoch: number;
-  checkpoint: StoredCheckpoint | undefined;
-  readonly nodes: Map<string, Uint8Array>;
-  /** Settled when nobody writes it. */
-  turn: Promise<void>;
-  writers: number;
-}
 
 /** All that an audit log needs, in memory, for tests; every call takes turns of the event loop, as one to a database does. */
 export class MemoryAuditStore implements AuditStore {
@@ -50,21 +40,14 @@ export class MemoryAuditStore implements AuditStore {
   latency: (call: StoreCall) => Promise<unknown> = turn;
   /** Milliseconds. */
   now: () => number = Date.now;
-  readonly #logs = new Map<string, Log>();
+  readonly #logs = new Map<string, MemoryLog>();
   #due = 0;
 
   append(batches: readonly Batch[], subjects: readonly Subject[]): Promise<readonly Outcome[]> {
     const tenantIds = batches.map(({ tenantId }) => tenantId);
     return this.#call('append', tenantIds, () => {
       this.#keep(subjects);
-      return batches.map((batch) => {
-        const log = this.#log(batch.tenantId);
-        const head = headOf(log);
-        if (log.writers > 0) return 'busy';
-        if (head.seq !== batch.after.seq || !equal(head.hash, batch.after.hash)) return head;
-        log.entries.push(...follow(head, batch.entries).map((one, i) => ({ ...one, entryHash: batch.hashes[i]! })));
-        return true;
-      });
+      return batches.map((batch) => this.#log(batch.tenantId).append(batch));
     });
   }
 
@@ -76,35 +59,23 @@ export class MemoryAuditStore implements AuditStore {
     return this.#call('appendInTurn', [tenantId], async () => {
       const release = await this.hold(tenantId);
       await this.latency({ method: 'appendInTurn', tenantIds: [tenantId] });
-      const log = this.#log(tenantId);
-      const batch = batchOf(headOf(log), entries);
       this.#keep(subjects);
-      log.entries.push(...follow(batch.after, entries));
+      const appended = this.#log(tenantId).appendAnyway(entries);
       await release();
-      return { first: batch.after.seq + 1, head: headAfter(batch) };
+      return appended;
     });
   }
 
   /** As somebody does who writes a log: waits until it is free, and holds it until the function it gives is called. */
   async hold(tenantId: string): Promise<() => Promise<void>> {
-    const log = this.#log(tenantId);
-    const before = log.turn;
-    let release = (): void => {};
-    log.turn = new Promise((resolve) => {
-      release = resolve;
-    });
-    log.writers += 1;
-    await before;
-    return async () => {
-      log.writers -= 1;
-      release();
-    };
+    const release = await this.#log(tenantId).hold();
+    return async () => release();
   }
 
   head(tenantId: string): Promise<Head | undefined> {
     return this.#call('head', [tenantId], () => {
       const log = this.#logs.get(tenantId);
-      return log === undefined || log.entries.length === 0 ? undefined : headOf(log);
+      return log === undefined || log.entries.length === 0 ? undefined : log.head;
     });
   }
 
@@ -113,18 +84,9 @@ export class MemoryAuditStore implements AuditStore {
   }
 
   findEntries(tenantId: string, filter: EntryFilter, limit: number, offset: number): Promise<readonly AuditEntry[]> {
-    const { action, actorId, fromUs = -Infinity, beforeUs = Infinity, beforeSeq = Infinity } = filter;
     return this.#call('findEntries', [tenantId], () =>
       this.#log(tenantId)
-        .entries.filter(
-          (entry) =>
-            (action === undefined || entry.action === action) &&
-            (actorId === undefined || entry.actorId === actorId) &&
-            entry.timestampUs >= fromUs &&
-            entry.timestampUs < beforeUs &&
-            entry.seq < beforeSeq,
-        )
-        .toReversed()
+        .find(filter)
         .slice(offset, offset + limit),
     );
   }
@@ -138,45 +100,30 @@ export class MemoryAuditStore implements AuditStore {
   }
 
   nodes(tenantId: string, level: number, from: number, to: number): Promise<readonly Uint8Array[]> {
-    return this.#call('nodes', [tenantId], () => {
-      const { nodes } = this.#log(tenantId);
-      const indexes = Array.from({ length: to - from + 1 }, (_, i) => from + i);
-      return indexes.flatMap((index) => nodes.get(`${level}/${index}`) ?? []);
-    });
+    return this.#call('nodes', [tenantId], () => this.#log(tenantId).nodes(level, from, to));
   }
 
   checkpoint(tenantId: string): Promise<StoredCheckpoint | undefined> {
     return this.#call('checkpoint', [tenantId], () => this.#log(tenantId).checkpoint);
   }
 
-  saveCheckpoint(checkpoint: StoredCheckpoint, nodes: readonly StoredNode[]): Promise<boolean> {
-    return this.#call('saveCheckpoint', [checkpoint.tenantId], () => {
-      const log = this.#log(checkpoint.tenantId);
-      const { checkpoint: old } = log;
-      if (old !== undefined && old.epoch > checkpoint.epoch) return false;
-      if (old?.epoch === checkpoint.epoch) {
-        const { size } = checkpoint;
-        if (old.size > size || (old.size === size && !equal(old.root, checkpoint.root))) return false;
-      }
-      log.checkpoint = checkpoint;
-      for (const { level, index, hash } of nodes) {
-        const name = `${level}/${index}`;
-        if (!log.nodes.has(name)) log.nodes.set(name, hash);
-      }
-      return true;
-    });
+  saveCheckpoint(
+    checkpoint: StoredCheckpoint,
+    nodes: readonly StoredNode[],
+    reported: boolean = true,
+  ): Promise<boolean> {
+    return this.#call('saveCheckpoint', [checkpoint.tenantId], () =>
+      this.#log(checkpoint.tenantId).saveCheckpoint(checkpoint, nodes, reported),
+    );
   }
 
   grown(after: string, limit: number): Promise<readonly GrownLog[]> {
     return this.#call('grown', [], () =>
       [...this.#logs]
-        .map(([tenantId, log]) => ({ tenantId, head: headOf(log), checkpoint: log.checkpoint }))
-        .filter(({ tenantId }) => byBytes(tenantId, after) > 0)
-        // A checkpoint of an epoch before says nothing about this one.
-        .filter(({ head, checkpoint }) => head.seq > (checkpoint?.epoch === head.epoch ? checkpoint.size : 0))
-        .toSorted((a, b) => byBytes(a.tenantId, b.tenantId))
+        .filter(([tenantId, log]) => log.grown && byBytes(tenantId, after) > 0)
+        .toSorted(([a], [b]) => byBytes(a, b))
         .slice(0, limit)
-        .map(({ tenantId, head }) => ({ tenantId, head })),
+        .map(([tenantId, { head }]) => ({ tenantId, head })),
     );
   }
 
@@ -195,11 +142,11 @@ export class MemoryAuditStore implements AuditStore {
       const log = this.#log(entry.tenantId);
       const opens = log.epoch < epoch;
       if (opens) {
-        log.entries.push(...follow(headOf(log), [entry]));
+        log.appendAnyway([entry]);
         log.epoch = epoch;
       }
       await release();
-      return opens ? headOf(log) : undefined;
+      return opens ? log.head : undefined;
     });
   }
 
@@ -222,10 +169,7 @@ export class MemoryAuditStore implements AuditStore {
 
   /** Puts a log back to what it was at this size, as restoring a backup does. */
   rollBack(tenantId: string, size: number, epoch = 1): void {
-    const log = this.#log(tenantId);
-    log.entries = log.entries.slice(0, size);
-    log.epoch = epoch;
-    if (log.checkpoint !== undefined && log.checkpoint.size > size) log.checkpoint = undefined;
+    this.#log(tenantId).rollBack(size, epoch);
   }
 
   /** Puts an entry in place of the one with its seq, as somebody with access to the database could. */
@@ -252,12 +196,9 @@ export class MemoryAuditStore implements AuditStore {
     return result;
   }
 
-  #log(tenantId: string): Log {
-    let log = this.#logs.get(tenantId);
-    if (log === undefined) {
-      log = { entries: [], epoch: 1, checkpoint: undefined, nodes: new Map(), turn: Promise.resolve(), writers: 0 };
-      this.#logs.set(tenantId, log);
-    }
+  #log(tenantId: string): MemoryLog {
+    const log = this.#logs.get(tenantId) ?? new MemoryLog();
+    this.#logs.set(tenantId, log);
     return log;
   }
 
@@ -274,10 +215,6 @@ function turn(): Promise<void> {
 
 function unavailable(): KmsError {
   return new KmsError('STORE_UNAVAILABLE', 'the store is down');
-}
-
-function headOf({ entries, epoch }: Log): Head {
-  return { seq: entries.length, hash: entries.at(-1)?.entryHash ?? EMPTY.hash, epoch };
 }
 
 function byBytes(a: string, b: string): number {

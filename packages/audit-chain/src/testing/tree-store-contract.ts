@@ -154,6 +154,22 @@ export function treeStoreContract(name: string, open: () => Promise<OpenedAuditS
         await store.saveCheckpoint(newCheckpoint(tenantId, 2), []);
       });
 
+      it('gives a log of which the newest checkpoint was made on demand, until it is reported', async () => {
+        const tenantId = `!${newTenant()}`;
+        const size = await grow(tenantId, 3);
+        const first = async (): Promise<string | undefined> => (await store.grown('', 1))[0]?.tenantId;
+        const [one, two] = [newCheckpoint(tenantId, size - 1), newCheckpoint(tenantId, size)];
+        await store.saveCheckpoint(one, []);
+        expect(await store.saveCheckpoint(two, [], false)).toBe(true);
+        expect(plain(await store.checkpoint(tenantId))).toEqual(plain(two));
+        expect(await first()).toBe(tenantId);
+        expect(await store.saveCheckpoint(two, [], true)).toBe(true);
+        expect(await first()).not.toBe(tenantId);
+        // On demand again, with more cosignatures: it was reported all the same.
+        await store.saveCheckpoint({ ...two, note: `${two.note}— w AAAA\n` }, [], false);
+        expect(await first()).not.toBe(tenantId);
+      });
+
       it('gives a log that began a new epoch, however large the checkpoint of the one before was', async () => {
         const tenantId = `!${newTenant()}`;
         await grow(tenantId, 1);
