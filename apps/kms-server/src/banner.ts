@@ -49,7 +49,9 @@ export function version(): string {
 
 export const USAGE = `kms-server [--dev] [--check-config]    serve (the default)
 kms-server migrate                      bring the database to this version's schema, and stop
-kms-server audit recover [TENANT]       go on with audit logs that lost entries, as a new epoch, and stop
+kms-server audit recover [TENANT]       go on with audit logs that lost entries, as a new epoch
+kms-server audit subject TENANT ID      who or what an id in the entries of a tenant's log stands for
+kms-server audit erase LABEL [TENANT]   make the ids that stand for this label stand for nobody
 
   --dev           development mode: loopback only, callers without credentials are operators
   --check-config  report what is wrong with the configuration, and stop

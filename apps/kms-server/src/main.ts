@@ -7,8 +7,8 @@ import { migrate, openStore } from '@minikms/store-prisma';
 import { developmentBanner, startFailure, USAGE, version } from './banner.ts';
 import { redisCache } from './cache.ts';
 import { openAudit } from './audit/audit-log.ts';
-import { recoverLogs } from './audit/recover.ts';
 import { ChangeFeed } from './changes.ts';
+import { commandOf } from './commands.ts';
 import { type Config, readConfig } from './config.ts';
 import { every } from './every.ts';
 import { hinting } from './hinting.ts';
@@ -29,10 +29,7 @@ async function main(): Promise<void> {
   const { values, positionals } = parseArgs({ options, allowPositionals: true });
   if (values.help === true) return void process.stdout.write(USAGE);
   if (values.version === true) return void process.stdout.write(`${version()}\n`);
-  const command = positionals.slice(0, 2).join(' ') || 'serve';
-  const most = command === 'audit recover' ? 3 : 1;
-  if (positionals.length > most || !['serve', 'migrate', 'audit recover'].includes(command))
-    throw Object.assign(new TypeError(`unknown command: ${positionals.join(' ')}`), { code: 'USAGE' });
+  const command = commandOf(positionals);
 
   const config = readConfig(process.env, values.dev === true);
   // Children and crash reports get the environment; the root key is read by now.
@@ -54,15 +51,9 @@ async function main(): Promise<void> {
   const root = openRoot(config.rootKey, config.hkdfSalt);
   await verifyRoot(store.roots, root);
   const audit = await openAudit({ config: config.audit, root, store, log });
-  if (command === 'audit recover') {
-    const begun = await recoverLogs(audit, positionals[2], (line) => out.write(line));
-    if (begun === 0) out.write('no audit log is behind what was signed for: nothing to do\n');
-    await audit.close();
-    await store.close();
-    return out.flush(config.shutdownTimeoutMs);
-  }
   for (const name of migrated) await audit.system('server.migrate', { migration: name, version: version() });
-  if (command === 'migrate') {
+  if (command !== undefined) {
+    await command(audit, (text) => out.write(text));
     await audit.close();
     await store.close();
     return out.flush(config.shutdownTimeoutMs);

@@ -1,7 +1,8 @@
 import { Writable } from 'node:stream';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ServerError } from '../src/errors.ts';
-import { logAudit } from '../src/rpc/audit.ts';
+import { callLog } from '../src/rpc/call-log.ts';
+import { callEvent } from '../src/rpc/unary.ts';
 import { failureOf } from '../src/rpc/status.ts';
 import { openLog } from '../src/log.ts';
 
@@ -16,7 +17,7 @@ function setup(level: string) {
   return { log: openLog(level, sink), lines };
 }
 
-const event = { action: 'kms.encrypt', requestId: 'r-1', principal: undefined, tenantId: 'acme', scopeId: 'app' };
+const event = { ...callEvent('kms.encrypt', undefined, () => '127.0.0.1:1'), requestId: 'r-1', tenantId: 'acme' };
 
 afterEach(() => {
   vi.useRealTimers();
@@ -35,10 +36,10 @@ describe('the log', () => {
 
   it('has a line with the request id for refusals and faults, with the cause for faults only', () => {
     const { log, lines } = setup('info');
-    const audit = logAudit(log);
+    const told = callLog(log);
     const fault = new Error('the inside');
-    void audit.record(event, failureOf(fault), { error: fault, peer: '127.0.0.1:1' });
-    void audit.record(event, undefined, undefined);
+    told(event, failureOf(fault), fault);
+    told(event, undefined, undefined);
     const written = lines.map((line) => JSON.parse(line) as object);
     expect(written).toHaveLength(1);
     expect(written[0]).toMatchObject({
@@ -53,13 +54,13 @@ describe('the log', () => {
   it('has twenty lines a second of each sort, and then the count of the others by code', () => {
     vi.useFakeTimers();
     const { log, lines } = setup('info');
-    const audit = logAudit(log);
+    const told = callLog(log);
     const record = (
       code: 'INTERNAL' | 'LIMIT_EXCEEDED' | 'PERMISSION_DENIED' | 'UNAUTHENTICATED',
       times: number,
     ): void => {
       const error = new ServerError(code, 'x');
-      for (let i = 0; i < times; i++) void audit.record(event, failureOf(error), { error, peer: '127.0.0.1:1' });
+      for (let i = 0; i < times; i++) told(event, failureOf(error), error);
     };
     const taken = (): [number, object[]] => {
       const written = lines.splice(0).map((line) => JSON.parse(line) as Record<string, unknown>);

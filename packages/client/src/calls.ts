@@ -1,5 +1,6 @@
-import { status, type ClientUnaryCall, type requestCallback } from '@grpc/grpc-js';
+import { type ClientUnaryCall, type requestCallback, status } from '@grpc/grpc-js';
 import { failure, MiniKmsError } from './errors.ts';
+import { type AuditPosition, auditPosition } from './position.ts';
 
 /** A method of a generated service definition. */
 export interface UnaryMethod {
@@ -27,6 +28,8 @@ export interface CallSettings {
   readonly deadlineMs?: number;
   /** Cancels the call: it ends with a {@link MiniKmsError}, code `CANCELLED`. */
   readonly signal?: AbortSignal;
+  /** Told where the audit entry of the call stands, when it succeeded; a failure has `auditPosition`. */
+  readonly onAudited?: (position: AuditPosition) => void;
 }
 
 /**
@@ -70,6 +73,13 @@ export function calls<D extends Readonly<Record<string, UnaryMethod>>, R extends
           else reject(new MiniKmsError(error));
         });
         const cancel = (): void => call.cancel();
+        const told = settings?.onAudited;
+        if (told !== undefined) {
+          call.once('status', ({ code, metadata }) => {
+            const position = code === status.OK ? auditPosition(metadata) : undefined;
+            if (position !== undefined) told(position);
+          });
+        }
         settings?.signal?.addEventListener('abort', cancel, { once: true });
       });
   }
@@ -77,7 +87,7 @@ export function calls<D extends Readonly<Record<string, UnaryMethod>>, R extends
 }
 
 /** UTF-8 has no lone surrogates. Encoders replace them, which would make one aad, or one tenant, of different strings. */
-function requireText(message: unknown): void {
+export function requireText(message: unknown): void {
   if (typeof message !== 'object' || message === null || message instanceof Uint8Array) return;
   for (const [name, value] of Object.entries(message)) {
     if (typeof value === 'string' && !value.isWellFormed()) throw new TypeError(`${name} holds a lone surrogate`);

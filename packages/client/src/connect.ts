@@ -2,8 +2,10 @@ import { isIP } from 'node:net';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { type CallOptions, ChannelCredentials, Client, Metadata, status } from '@grpc/grpc-js';
 import * as proto from '@minikms/protocol';
-import { type Calls, calls, type Invoke } from './calls.ts';
+import { calls, type Invoke } from './calls.ts';
+import { exportLog } from './export.ts';
 import { failure } from './errors.ts';
+import { AUDIT_REQUESTS, AUDIT_SERVICE, type AuditCalls, KMS_REQUESTS, type KmsCalls } from './services.ts';
 
 const MESSAGE_LIMIT = 8 * 1024 * 1024;
 const DEFAULT_DEADLINE_MS = 10_000;
@@ -24,34 +26,14 @@ export interface ConnectOptions {
 
 export interface MiniKms {
   /** Encrypt, decrypt, rotate: service `minikms.v1.KMSService`. */
-  readonly kms: Calls<typeof proto.KMSServiceService, KmsRequests>;
+  readonly kms: KmsCalls;
+  /** Read, prove and export the audit log: service `minikms.v1.AuditService`. */
+  readonly audit: AuditCalls;
   /** Waits until the server answers. @throws MiniKmsError `UNAVAILABLE` after `deadlineMs`. */
   ready(deadlineMs?: number): Promise<void>;
   /** Takes no more calls, and closes the connection when those under way are done. */
   close(): void;
 }
-
-interface KmsRequests {
-  readonly encrypt: typeof proto.EncryptRequest;
-  readonly decrypt: typeof proto.DecryptRequest;
-  readonly batchEncrypt: typeof proto.BatchEncryptRequest;
-  readonly batchDecrypt: typeof proto.BatchDecryptRequest;
-  readonly createDataKey: typeof proto.CreateDataKeyRequest;
-  readonly rotateDataKey: typeof proto.RotateDataKeyRequest;
-  readonly reEncrypt: typeof proto.ReEncryptRequest;
-  readonly getKeyInfo: typeof proto.GetKeyInfoRequest;
-}
-
-const KMS_REQUESTS: KmsRequests = {
-  encrypt: proto.EncryptRequest,
-  decrypt: proto.DecryptRequest,
-  batchEncrypt: proto.BatchEncryptRequest,
-  batchDecrypt: proto.BatchDecryptRequest,
-  createDataKey: proto.CreateDataKeyRequest,
-  rotateDataKey: proto.RotateDataKeyRequest,
-  reEncrypt: proto.ReEncryptRequest,
-  getKeyInfo: proto.GetKeyInfoRequest,
-};
 
 /**
  * A connection to a miniKMS server. It connects when first used and again after every loss.
@@ -95,6 +77,22 @@ export function connect(options: ConnectOptions): MiniKms {
   };
   return {
     kms: calls(proto.KMSServiceService, KMS_REQUESTS, invoke),
+    audit: {
+      ...calls(AUDIT_SERVICE, AUDIT_REQUESTS, invoke),
+      exportLog: (request, settings) =>
+        exportLog(request, settings, (filled, options) => {
+          if (closed) throw failure(status.CANCELLED, 'the connection was closed');
+          const { path, requestSerialize, responseDeserialize } = proto.AuditServiceService.exportLog;
+          return client.makeServerStreamRequest(
+            path,
+            requestSerialize,
+            responseDeserialize,
+            filled,
+            metadata.clone(),
+            options,
+          );
+        }),
+    },
     ready: (ms = deadlineMs) =>
       new Promise((resolve, reject) => {
         if (closed) throw failure(status.CANCELLED, 'the connection was closed');

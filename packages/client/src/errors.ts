@@ -1,4 +1,5 @@
 import { Metadata, status, type ServiceError } from '@grpc/grpc-js';
+import { type AuditPosition, auditPosition } from './position.ts';
 
 /** Why a call failed. */
 export class MiniKmsError extends Error {
@@ -11,6 +12,8 @@ export class MiniKmsError extends Error {
   readonly grpcStatus: number;
   /** What the server's logs know the call by; `undefined` where it did not answer. */
   readonly requestId: string | undefined;
+  /** Where its entry stands in the audit log; `undefined` where it has none of its own. */
+  readonly auditPosition: AuditPosition | undefined;
 
   constructor(cause: ServiceError) {
     super(cause.details, { cause });
@@ -18,6 +21,7 @@ export class MiniKmsError extends Error {
     this.grpcStatus = cause.code;
     this.code = text(cause, 'minikms-code') ?? status[cause.code];
     this.requestId = text(cause, 'minikms-request-id');
+    this.auditPosition = auditPosition(cause.metadata);
   }
 }
 

@@ -21,16 +21,17 @@ const CHECKPOINT: Statement = {
     SELECT epoch, size, root, note FROM audit_checkpoints WHERE tenant_id = $1 ORDER BY epoch DESC LIMIT 1`,
 };
 
-/** $1 tenant, $2 epoch, $3 size, $4 root, $5 note; $6 levels, $7 indexes, $8 hashes. */
+/** $1 tenant, $2 epoch, $3 size, $4 root, $5 note; $6 levels, $7 indexes, $8 hashes; $9 whether it is reported. */
 const SAVE: Statement = {
   name: 'minikms_save_checkpoint',
   text: `
     WITH saved AS (
-      INSERT INTO audit_checkpoints AS c (tenant_id, epoch, size, root, note)
-      SELECT $1, $2::integer, $3::bigint, $4::bytea, $5
+      INSERT INTO audit_checkpoints AS c (tenant_id, epoch, size, root, note, reported)
+      SELECT $1, $2::integer, $3::bigint, $4::bytea, $5, CASE WHEN $9::boolean THEN $3::bigint ELSE 0 END
       WHERE NOT EXISTS (SELECT FROM audit_checkpoints WHERE tenant_id = $1 AND epoch > $2::integer)
       ON CONFLICT (tenant_id, epoch) DO UPDATE
-        SET size = EXCLUDED.size, root = EXCLUDED.root, note = EXCLUDED.note, updated_at = now()
+        SET size = EXCLUDED.size, root = EXCLUDED.root, note = EXCLUDED.note, updated_at = now(),
+            reported = greatest(c.reported, EXCLUDED.reported)
         WHERE c.size < EXCLUDED.size OR (c.size = EXCLUDED.size AND c.root = EXCLUDED.root)
       RETURNING tenant_id
     ), stored AS (
@@ -50,7 +51,7 @@ const GROWN: Statement = {
     SELECT h.tenant_id AS "tenantId", h.seq, h.hash, h.epoch
     FROM audit_heads h
     LEFT JOIN audit_checkpoints c ON c.tenant_id = h.tenant_id AND c.epoch = h.epoch
-    WHERE h.tenant_id > $1 AND h.seq > coalesce(c.size, 0)
+    WHERE h.tenant_id > $1 AND h.seq > coalesce(c.reported, 0)
     ORDER BY h.tenant_id LIMIT $2`,
 };
 
@@ -81,7 +82,7 @@ export function treeStore(pool: Pool, waiting: Pool): TreeStore {
       const [stored] = await run<Stored>(pool, CHECKPOINT, [tenantId]);
       return stored && { ...stored, tenantId, size: Number(stored.size), root: new Uint8Array(stored.root) };
     },
-    saveCheckpoint: (checkpoint, nodes) => saveCheckpoint(pool, checkpoint, nodes),
+    saveCheckpoint: (checkpoint, nodes, reported = true) => saveCheckpoint(pool, checkpoint, nodes, reported),
     grown: async (after, limit) => {
       const rows = await run<StoredHead & { tenantId: string }>(pool, GROWN, [after, limit]);
       return rows.map(({ tenantId, ...head }): GrownLog => ({ tenantId, head: headOf(head) }));
@@ -101,6 +102,7 @@ async function saveCheckpoint(
   pool: Pool,
   { tenantId, epoch, size, root, note }: StoredCheckpoint,
   nodes: readonly StoredNode[],
+  reported: boolean,
 ): Promise<boolean> {
   const [row] = await run<{ saved: boolean }>(pool, SAVE, [
     tenantId,
@@ -111,6 +113,7 @@ async function saveCheckpoint(
     integers(nodes.map((node) => node.level)),
     bigints(nodes.map((node) => node.index)),
     byteas(nodes.map((node) => node.hash)),
+    reported,
   ]);
   return row?.saved === true;
 }

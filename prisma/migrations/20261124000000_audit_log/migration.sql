@@ -41,6 +41,8 @@ CREATE TABLE audit_checkpoints (
   size       bigint      NOT NULL CHECK (size >= 0),
   root       bytea       NOT NULL CHECK (octet_length(root) = 32),
   note       text        NOT NULL,
+  -- The size of the newest that an entry of the installation's log reports.
+  reported   bigint      NOT NULL DEFAULT 0,
   updated_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (tenant_id, epoch)
 );
