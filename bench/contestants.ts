@@ -1,5 +1,5 @@
 // What takes part in the rounds: a server under load, or the bare cipher loop.
-import { BUSY, type Generator } from './generator.ts';
+import { BUSY, type Generator, type Shape } from './generator.ts';
 import type { Call, Scope } from './requests.ts';
 import type { Contestant } from './rounds.ts';
 import type { KmsTarget, Target } from './servers.ts';
@@ -10,12 +10,13 @@ export async function underLoad(
   target: Target,
   call: Call,
   seconds: number,
+  shape: Shape = BUSY,
 ): Promise<Contestant> {
   let requests = 256;
   let rate = 0;
   // Longer each time, until its code is compiled and the rate is known.
   for (let spent = 0; spent < seconds;) {
-    const run = await generator.run(target.port, call, BUSY, requests);
+    const run = await generator.run(target.port, call, shape, requests);
     rate = requests / run.seconds;
     spent += run.seconds;
     requests = Math.ceil(rate * Math.min(seconds, Math.max(2 * run.seconds, 0.25)));
@@ -24,7 +25,7 @@ export async function underLoad(
   return {
     pid: target.pid,
     async run() {
-      const run = await generator.run(target.port, call, BUSY, requests);
+      const run = await generator.run(target.port, call, shape, requests);
       return { items: requests * call.items, seconds: run.seconds };
     },
   };
@@ -37,8 +38,9 @@ export async function kmsUnderLoad(
   call: Call,
   scope: Scope,
   seconds: number,
+  shape: Shape = BUSY,
 ): Promise<Contestant> {
-  const load = await underLoad(generator, kms, call, seconds);
+  const load = await underLoad(generator, kms, call, seconds, shape);
   return { ...load, run: async () => counted(kms, scope, async () => load.run()) };
 }
 

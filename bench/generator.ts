@@ -16,6 +16,8 @@ export interface Shape {
 }
 
 export const BUSY: Shape = { connections: 4, streams: 16 };
+/** Many callers, as many calls in flight as an audit log is measured with. */
+export const WIDE: Shape = { connections: 8, streams: 32 };
 export const ALONE: Shape = { connections: 1, streams: 1 };
 
 export interface Run {

@@ -11,6 +11,8 @@ export interface Machine {
   readonly system: string;
   readonly node: string;
   readonly postgresql: string;
+  /** Whether PostgreSQL waits for the disk: `on`, unless somebody turned it off. */
+  readonly fsync: string;
   readonly generator: string;
 }
 
@@ -18,7 +20,9 @@ export async function describeMachine(dbUrl: string, generator: string, args: re
   const client = new pg.Client(dbUrl);
   await client.connect();
   try {
-    const { rows } = await client.query<{ server_version: string }>('SHOW server_version');
+    const { rows } = await client.query<{ version: string; fsync: string }>(
+      "SELECT current_setting('server_version') AS version, current_setting('fsync') AS fsync",
+    );
     return {
       date: new Date().toISOString(),
       command: ['npm run bench', ...(args.length > 0 ? ['--', ...args] : [])].join(' '),
@@ -27,7 +31,8 @@ export async function describeMachine(dbUrl: string, generator: string, args: re
       memoryGiB: Math.round(totalmem() / 2 ** 30),
       system: `${process.platform} ${process.arch} ${release()}`,
       node: process.version,
-      postgresql: rows[0]?.server_version ?? 'unknown',
+      postgresql: rows[0]?.version ?? 'unknown',
+      fsync: rows[0]?.fsync ?? 'unknown',
       generator,
     };
   } finally {

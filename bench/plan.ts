@@ -8,13 +8,34 @@ export interface Plan {
   /** Calls after which memory is looked at. */
   readonly memoryMilestones: readonly number[];
   readonly latencyCalls: number;
+  /** Of the export that is verified. */
+  readonly exportEntries: number;
+  /** Of the log of which entries are proven. */
+  readonly proofEntries: number;
+  readonly proofs: number;
   readonly generator: string | undefined;
   /** Where to write the figures. */
   readonly json: string | undefined;
 }
 
-const FULL = { rounds: 5, seconds: 3, memoryMilestones: [100_000, 250_000, 500_000, 1_000_000], latencyCalls: 5000 };
-const QUICK = { rounds: 3, seconds: 1, memoryMilestones: [50_000, 100_000, 200_000], latencyCalls: 2000 };
+const FULL = {
+  rounds: 5,
+  seconds: 3,
+  memoryMilestones: [100_000, 250_000, 500_000, 1_000_000],
+  latencyCalls: 5000,
+  exportEntries: 300_000,
+  proofEntries: 1_000_000,
+  proofs: 1000,
+};
+const QUICK = {
+  rounds: 3,
+  seconds: 1,
+  memoryMilestones: [50_000, 100_000, 200_000],
+  latencyCalls: 2000,
+  exportEntries: 300_000,
+  proofEntries: 100_000,
+  proofs: 500,
+};
 
 export const USAGE = `node bench/run.ts [--quick] [--json FILE] [--generator h2load|bundled]`;
 

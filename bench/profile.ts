@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { underLoad } from './contestants.ts';
 import { type Self, selfTimes } from './cpu-profile.ts';
-import { openGenerator } from './generator.ts';
+import { BUSY, openGenerator, WIDE } from './generator.ts';
 import { batchCall, type Call, encryptCall, HOT } from './requests.ts';
 import { database, startEcho, startKms } from './servers.ts';
 import { onStage, type Stage } from './stage.ts';
 
-const USAGE = 'node bench/profile.ts [encrypt|batch|batch-raw] [--echo] [--seconds 10] [--top 25]';
+const USAGE =
+  'node bench/profile.ts [encrypt|batch|batch-raw] [--echo] [--no-audit] [--wide] [--seconds 10] [--top 25]';
 const CALLS: Readonly<Record<string, Call>> = {
   encrypt: encryptCall(HOT),
   batch: batchCall(HOT, false),
@@ -19,6 +20,8 @@ const CALLS: Readonly<Record<string, Call>> = {
 const { values, positionals } = parseArgs({
   options: {
     echo: { type: 'boolean', default: false },
+    'no-audit': { type: 'boolean', default: false },
+    wide: { type: 'boolean', default: false },
     seconds: { type: 'string', default: '10' },
     top: { type: 'string', default: '25' },
   },
@@ -36,9 +39,13 @@ async function profile(stage: Stage, sent: Call): Promise<void> {
   const folder = join(stage.folder, 'profile');
   const flags = ['--cpu-prof', `--cpu-prof-dir=${folder}`];
   const generator = openGenerator(stage, undefined);
+  const dbUrl = values.echo ? '' : await database(stage);
   const began = performance.now();
-  const target = values.echo ? await startEcho(stage, flags) : await startKms(stage, await database(stage), flags);
-  const load = await underLoad(generator, target, sent, seconds);
+  const audited = !values['no-audit'];
+  const target = values.echo
+    ? await startEcho(stage, flags)
+    : await startKms(stage, dbUrl, { nodeFlags: flags, audited });
+  const load = await underLoad(generator, target, sent, seconds, values.wide ? WIDE : BUSY);
   // The warm-up took as long as the run will: what is compiled and loaded then is not of interest.
   const skipMs = performance.now() - began;
   const { items, seconds: took } = await load.run();

@@ -3,10 +3,14 @@ import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { connect, type MiniKms } from '@minikms/client';
-import { testDatabase } from '@minikms/dev-postgres';
+import { startPostgres, testDatabase } from '@minikms/dev-postgres';
+import type { Contestant } from './rounds.ts';
 import type { Stage } from './stage.ts';
 
 export interface Target {
@@ -18,22 +22,48 @@ export interface Target {
 /** The real server, and a client of it that is not part of the load. */
 export interface KmsTarget extends Target {
   readonly minikms: MiniKms;
+  readonly dbUrl: string;
 }
 
-/** An empty database that goes when the run ends. */
+export interface KmsOptions {
+  readonly nodeFlags?: readonly string[];
+  /** Of the servers that share a database; a new key when left out. */
+  readonly rootKeyFile?: string;
+  /** `false`: with an audit sink that does nothing. */
+  readonly audited?: boolean;
+}
+
+const NO_AUDIT = pathToFileURL(join(import.meta.dirname, 'no-audit.ts')).href;
+const SERVER = 'MINIKMS_TEST_DB_URL';
+
+/** An empty database that goes when the run ends, on a server that waits for the disk: the tests' own does not. */
 export async function database(stage: Stage): Promise<string> {
+  if (process.env[SERVER] === undefined) {
+    const directory = await mkdtemp(join(tmpdir(), 'minikms-bench-db-'));
+    const server = await startPostgres({ directory, durable: true, disposable: true });
+    process.env[SERVER] = server.url;
+    stage.atEnd(() => server.stop());
+  }
   const made = await testDatabase();
   stage.atEnd(async () => made.drop());
   return made.url;
 }
 
-export async function startKms(stage: Stage, dbUrl: string, nodeFlags: readonly string[] = []): Promise<KmsTarget> {
-  const rootKeyFile = join(stage.folder, `root-key-${randomBytes(4).toString('hex')}`);
-  writeFileSync(rootKeyFile, randomBytes(32).toString('hex'), { mode: 0o600 });
+export function newRootKey(stage: Stage): string {
+  const file = join(stage.folder, `root-key-${randomBytes(4).toString('hex')}`);
+  writeFileSync(file, randomBytes(32).toString('hex'), { mode: 0o600 });
+  return file;
+}
+
+export async function startKms(
+  stage: Stage,
+  dbUrl: string,
+  { nodeFlags = [], rootKeyFile = newRootKey(stage), audited = true }: KmsOptions = {},
+): Promise<KmsTarget> {
   const port = await freePort();
   const program = join(import.meta.dirname, '..', 'apps', 'kms-server', 'dist', 'main.js');
   const { child, stop } = stage.start(program, ['--dev'], {
-    execArgv: [...nodeFlags],
+    execArgv: [...nodeFlags, ...(audited ? [] : ['--import', NO_AUDIT])],
     env: {
       MINIKMS_DB_URL: dbUrl,
       MINIKMS_ROOT_KEY_FILE: rootKeyFile,
@@ -48,7 +78,7 @@ export async function startKms(stage: Stage, dbUrl: string, nodeFlags: readonly 
     minikms.close();
     await stop();
   };
-  return { port, pid: child.pid as number, minikms, stop: stopBoth };
+  return { port, pid: child.pid as number, minikms, dbUrl, stop: stopBoth };
 }
 
 export async function startEcho(stage: Stage, nodeFlags: readonly string[] = []): Promise<Target> {
@@ -65,6 +95,24 @@ export function startBareCipher(stage: Stage): (seconds: number) => Promise<numb
   return async (seconds) => {
     child.send(seconds);
     return (await answer<{ itemsPerSecond: number }>(child, ended)).itemsPerSecond;
+  };
+}
+
+/** Verifies an export of so many entries, each time that it is run; its file is made when this returns. */
+export async function startExportVerifier(stage: Stage, entries: number): Promise<Contestant> {
+  const file = join(stage.folder, 'export.jsonl');
+  const { child } = stage.start(join(import.meta.dirname, 'export-verifier.ts'), [file, String(entries)], {
+    execArgv: [],
+  });
+  const ended = early(child, 'the verifier');
+  ended.catch(() => undefined);
+  const { pid } = await answer<{ pid: number }>(child, ended);
+  return {
+    pid,
+    async run() {
+      child.send('verify');
+      return { items: entries, seconds: (await answer<{ seconds: number }>(child, ended)).seconds };
+    },
   };
 }
 

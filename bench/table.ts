@@ -38,20 +38,22 @@ export function notes(figures: readonly Figure[]): string {
 
 function note({ name, details }: Figure): string[] {
   const lines: string[] = [];
-  const { ours, baseline, measured, bytesACall, most } = details as Partial<{
+  const { ours, baseline, measured, bytesACall, most, remarks } = details as Partial<{
     ours: Rate;
     baseline: Rate;
     measured: { calls: number; mebibytes: number }[];
     bytesACall: number;
     most: number;
+    remarks: readonly string[];
   }>;
-  if (ours !== undefined && baseline !== undefined)
-    lines.push(`${usage('ours', ours)}; ${usage('baseline', baseline)}`);
+  if (ours !== undefined)
+    lines.push([usage('ours', ours), ...(baseline === undefined ? [] : [usage('baseline', baseline)])].join('; '));
   if (measured !== undefined && bytesACall !== undefined) {
     const points = measured.map(({ calls, mebibytes }) => `${calls.toLocaleString('en')}: ${mebibytes.toFixed(1)}`);
     lines.push(`MiB after calls ${points.join(', ')}; ${bytesACall.toFixed(1)} bytes a call`);
   }
   if (most !== undefined) lines.push(`at most ${most}, polls in the background included`);
+  lines.push(...(remarks ?? []));
   return lines.map((line) => `  ${name}: ${line}`);
 }
 
@@ -72,12 +74,13 @@ export function place({
   system,
   node,
   postgresql,
+  fsync,
   generator,
 }: Machine): string {
   return [
     `${date}  ${command}`,
     `${processor}, ${cores} cores, ${memoryGiB} GiB, ${system}`,
-    `Node ${node}, PostgreSQL ${postgresql}, load by ${generator}`,
+    `Node ${node}, PostgreSQL ${postgresql} (fsync ${fsync}), load by ${generator}`,
   ].join('\n');
 }
 

@@ -11,6 +11,7 @@ const tasks = {
   test: { command: ['vitest', 'run'] },
   'test:slow': { command: ['vitest', 'run'], env: { MINIKMS_SLOW: '1' } },
   example: { command: ['node', 'examples/encrypt-decrypt.ts'] },
+  'example:audit': { command: ['node', 'examples/audit.ts'] },
   bench: { command: ['node', 'bench/run.ts'] },
   build: { command: undefined },
   install: { command: undefined, built: false },

@@ -106,11 +106,16 @@ function runBuildStage(): void {
   }
 }
 
-/** The second stage's COPY, as an image would hold it: files of its own, of which nobody may write any. */
-function copyApp(): void {
-  const [, from = ''] = /^--from=build (\S+) \.$/.exec(last(runtime, 'COPY')) ?? [];
-  cpSync(inside(from), app(), { recursive: true, verbatimSymlinks: true });
-  execFileSync('chmod', ['-R', 'a-w,a+rX', app()]);
+/** The second stage's COPYs, as an image would hold them: the app's files are its own, and nobody may write any. */
+function copyFromBuild(): void {
+  for (const { name, text } of runtime) {
+    if (name !== 'COPY') continue;
+    const [, owner, from = '', to = ''] = /^--from=build (?:--chown=(\S+) )?(\S+) (\S+)$/.exec(text) ?? [];
+    const target = to === '.' ? app() : inside(to);
+    cpSync(inside(from), target, { recursive: true, verbatimSymlinks: true });
+    if (owner === undefined) execFileSync('chmod', ['-R', 'a-w,a+rX', target]);
+    else if (process.getuid?.() === 0) execFileSync('chown', ['-R', owner, target]);
+  }
 }
 
 const listing = (): readonly string[] =>
@@ -124,7 +129,7 @@ beforeAll(() => {
   mkdirSync(inside('bin'));
   cpSync(process.execPath, inside('bin/node'), { dereference: true });
   runBuildStage();
-  copyApp();
+  copyFromBuild();
 }, 900_000);
 
 afterAll(() => {
@@ -217,6 +222,8 @@ describe.each([
       MINIKMS_ROOT_KEY_FILE: secret('root-key', randomBytes(32).toString('hex')),
       MINIKMS_DB_URL_FILE: secret('db-url', database.url),
       MINIKMS_OPERATOR_TOKEN_SHA256_FILE: secret('digest', createHash('sha256').update(token).digest('hex')),
+      // One for each log; the server makes it.
+      MINIKMS_AUDIT_CHECKPOINT_DIR: join(inside('/var/lib/minikms/checkpoints'), String(tls)),
     };
     if (tls) {
       const [cert, key] = [join(secrets, 'tls.crt'), join(secrets, 'tls.key')];
@@ -251,6 +258,8 @@ describe.each([
       const { ciphertext } = await minikms.kms.encrypt({ ...scope, plaintext: Buffer.from('hello'), aad: 'a' });
       const { plaintext } = await minikms.kms.decrypt({ ...scope, ciphertext, aad: 'a' });
       expect(plaintext.toString()).toBe('hello');
+      const { checkpoint } = await minikms.audit.getCheckpoint({ orgId: scope.tenantId });
+      expect(checkpoint).toContain('/acme/1\n');
     } finally {
       minikms.close();
     }

@@ -11,8 +11,8 @@ const compose = read('docker/compose.yaml');
 const manifests = read('docker/kubernetes/minikms.yaml');
 
 test('every setting in docker/ is one that the server knows', () => {
-  const config = read('apps/kms-server/src/config.ts');
-  const known = new Set(config.match(/\bMINIKMS_[A-Z0-9_]+/g));
+  const config = ['config.ts', 'config-audit.ts'].map((file) => read(`apps/kms-server/src/${file}`));
+  const known = new Set(config.join('\n').match(/\bMINIKMS_[A-Z0-9_]+/g));
   const used = globSync(['Dockerfile', '*.{yaml,mjs}', 'kubernetes/*.yaml'], { cwd: join(root, 'docker') }).flatMap(
     (path) => read(join('docker', path)).match(/\bMINIKMS_[A-Z0-9_]+/g) ?? [],
   );
@@ -45,13 +45,22 @@ test('containers in compose.yaml give up what they do not need', () => {
     .slice(compose.indexOf('\nservices:'), compose.indexOf('\nsecrets:'))
     .split(/\n(?= {2}\w)/)
     .slice(1);
-  expect(services.map((service) => service.trim().split(':')[0])).toEqual(['server', 'postgres', 'redis']);
+  expect(services.map((service) => service.trim().split(':')[0])).toEqual(['server', 'migrate', 'postgres', 'redis']);
   for (const service of services) {
     expect(service).toContain('read_only: true');
     expect(service).toContain('cap_drop: [ALL]');
     expect(service).toContain('no-new-privileges:true');
   }
   expect(compose).not.toMatch(/(PASSWORD|TOKEN_SHA256|ROOT_KEY|DB_URL): /);
+});
+
+test('only what migrates gets the role that owns the tables', () => {
+  const server = compose.slice(compose.indexOf('\n  server:'), compose.indexOf('\n  migrate:'));
+  const migrate = compose.slice(compose.indexOf('\n  migrate:'), compose.indexOf('\n  postgres:'));
+  expect([server, migrate].map((service) => service.includes('db-owner-url'))).toEqual([false, true]);
+  const [, containers = ''] = manifests.split(/^ {6}containers:$/m);
+  expect(manifests).toContain('MINIKMS_MIGRATE_DB_URL_FILE');
+  expect(containers.slice(0, containers.indexOf('\n      volumes:'))).not.toMatch(/owner/);
 });
 
 test('the Kubernetes pod is restricted, and the user is the image’s', () => {
@@ -69,7 +78,7 @@ describe.runIf(process.platform === 'linux')('the commands in compose.yaml that 
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'minikms-compose-'));
     const commands = compose.match(/(?<=^# {3}).*$/gm) ?? [];
-    expect(commands).toHaveLength(4);
+    expect(commands).toHaveLength(6);
     execFileSync('/bin/sh', ['-ec', commands.join('\n')], { cwd: folder });
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -80,8 +89,9 @@ describe.runIf(process.platform === 'linux')('the commands in compose.yaml that 
     expect(made.toSorted()).toEqual([...names, 'operator-token'].toSorted());
   });
 
-  test('satisfy the server', () => {
-    const environment = compose.slice(compose.indexOf('environment:'), compose.indexOf('    secrets:'));
+  test.each(['server', 'migrate'])('satisfy the %s', (name) => {
+    const service = compose.slice(compose.indexOf(`\n  ${name}:`));
+    const environment = service.slice(service.indexOf('environment:'), service.indexOf('    secrets:'));
     const settings = [...environment.matchAll(/^ +(MINIKMS_\w+): '?(.*?)'?$/gm)].map((match) => [
       match[1],
       String(match[2]).replace('/run/secrets', join(folder, 'docker', 'secrets')),
@@ -92,9 +102,13 @@ describe.runIf(process.platform === 'linux')('the commands in compose.yaml that 
     expect(execFileSync(process.execPath, [server, '--check-config'], { env, encoding: 'utf8' })).toMatch(/is good/);
   });
 
-  test('give the database the password that is in its URL', () => {
-    const password = readFileSync(join(folder, 'docker', 'secrets', 'db-password'), 'utf8').trim();
-    const url = new URL(readFileSync(join(folder, 'docker', 'secrets', 'db-url'), 'utf8').trim());
-    expect([url.password, url.username, url.host]).toEqual([password, 'minikms', 'postgres:5432']);
+  test.each([
+    ['db', 'minikms'],
+    ['db-owner', 'minikms_owner'],
+  ])('give the database the password that is in %s-url', (secret, role) => {
+    const password = readFileSync(join(folder, 'docker', 'secrets', `${secret}-password`), 'utf8').trim();
+    const url = new URL(readFileSync(join(folder, 'docker', 'secrets', `${secret}-url`), 'utf8').trim());
+    expect([url.password, url.username, url.host]).toEqual([password, role, 'postgres:5432']);
+    expect(read('docker/postgres-roles.sql')).toContain(`CREATE ROLE ${role} LOGIN PASSWORD`);
   });
 });
