@@ -8,6 +8,7 @@ import {
   type Succession,
   type Written,
 } from '@minikms/key-hierarchy';
+import type { Head } from '@minikms/audit-chain';
 import type { Pool } from 'pg';
 import { StoreError } from './failure.ts';
 import { keyVersionRow, type StoredKeyVersion } from './key-row.ts';
@@ -18,35 +19,41 @@ import { run } from './statement.ts';
 const SETTLE_MS = 2_500;
 const PAUSE_MS = 100;
 
+/** Where changes are made, and who hears of the end of a log that one of them wrote to. */
+export interface Changing {
+  readonly pool: Pool;
+  readonly onAppend: ((tenantId: string, head: Head) => void) | undefined;
+}
+
 /** Stores a first version, and its entry, in one statement. */
 export function createFirst(
-  pool: Pool,
+  changing: Changing,
   first: NewKeyVersion,
   wanted: number,
   entry: ChangeEntry | undefined,
 ): Promise<Creation | undefined> {
-  const once = (): Promise<Creation | undefined> => insertFirst(pool, first, wanted, entry);
+  const once = (): Promise<Creation | undefined> => insertFirst(changing, first, wanted, entry);
   return settle(once, async () => {
     const made = await once();
     if (made !== undefined) return made;
-    const row = await stored(pool, first);
+    const row = await stored(changing.pool, first);
     if (row === undefined) return undefined;
-    return { row, granted: Math.min(wanted, first.maxEncryptions), written: await find(pool, entry) };
+    return { row, granted: Math.min(wanted, first.maxEncryptions), written: await find(changing.pool, entry) };
   });
 }
 
 /** Replaces the current version, and writes the change log and the entry, in one statement. */
 export function succeed(
-  pool: Pool,
+  changing: Changing,
   currentId: string,
   successor: NewKeyVersion,
   entry: ChangeEntry | undefined,
 ): Promise<Succession> {
-  const once = (): Promise<Succession> => replace(pool, currentId, successor, entry);
+  const once = (): Promise<Succession> => replace(changing, currentId, successor, entry);
   return settle(once, async () => {
     const done = await once();
-    if (done.replaced || (await stored(pool, successor)) === undefined) return done;
-    return { replaced: true, written: await find(pool, entry) };
+    if (done.replaced || (await stored(changing.pool, successor)) === undefined) return done;
+    return { replaced: true, written: await find(changing.pool, entry) };
   });
 }
 
@@ -87,28 +94,34 @@ function isLost(error: unknown): boolean {
 }
 
 async function insertFirst(
-  pool: Pool,
+  changing: Changing,
   first: NewKeyVersion,
   wanted: number,
   entry: ChangeEntry | undefined,
 ): Promise<Creation | undefined> {
   if (first.version !== 1) throw new Error(`the first version of a scope is 1, not ${first.version}`);
-  const [made] = await run<StoredKeyVersion & { granted: string; seq?: string }>(
-    pool,
+  const [made] = await run<StoredKeyVersion & { granted: string; appended?: string }>(
+    changing.pool,
     entry === undefined ? sql.FIRST : sql.FIRST_WITH_ENTRY,
     [...given(first), wanted, ...fields(entry)],
   );
-  return made && { row: keyVersionRow(made), granted: Number(made.granted), written: written(entry, made.seq) };
+  return (
+    made && {
+      row: keyVersionRow(made),
+      granted: Number(made.granted),
+      written: appended(changing, entry, made.appended),
+    }
+  );
 }
 
 async function replace(
-  pool: Pool,
+  changing: Changing,
   currentId: string,
   successor: NewKeyVersion,
   entry: ChangeEntry | undefined,
 ): Promise<Succession> {
-  const [current] = await run<{ version: number; replaced: boolean; seq?: string | null }>(
-    pool,
+  const [current] = await run<{ version: number; replaced: boolean; appended?: string | null }>(
+    changing.pool,
     entry === undefined ? sql.SUCCEED : sql.SUCCEED_WITH_ENTRY,
     [...given(successor), currentId, ...fields(entry)],
   );
@@ -116,7 +129,7 @@ async function replace(
   if (successor.version !== current.version + 1) {
     throw new Error(`the successor of version ${current.version} is not version ${successor.version}`);
   }
-  return { replaced: current.replaced, written: written(entry, current.seq) };
+  return { replaced: current.replaced, written: appended(changing, entry, current.appended) };
 }
 
 async function stored(pool: Pool, key: NewKeyVersion): Promise<KeyVersionRow | undefined> {
@@ -129,6 +142,21 @@ async function find(pool: Pool, entry: ChangeEntry | undefined): Promise<Written
   if (entry === undefined) return undefined;
   const [found] = await run<{ seq: string }>(pool, sql.FIND_ENTRY, fields(entry));
   return written(entry, found?.seq);
+}
+
+/** What minikms_audit_append returned: first, last, hash, epoch. */
+const APPENDED = /^\((\d+),(\d+),"?\\+x([0-9a-f]{64})"?,(\d+)\)$/;
+
+function appended(
+  { onAppend }: Changing,
+  entry: ChangeEntry | undefined,
+  row: string | null | undefined,
+): Written | undefined {
+  if (entry === undefined || !row) return undefined;
+  const [, first, last, hash, epoch] = APPENDED.exec(row) ?? [];
+  if (first === undefined || hash === undefined) throw new Error('minikms_audit_append returned something else');
+  onAppend?.(entry.tenantId, { seq: Number(last), hash: Buffer.from(hash, 'hex'), epoch: Number(epoch) });
+  return written(entry, first);
 }
 
 function written(entry: ChangeEntry | undefined, seq: string | null | undefined): Written | undefined {

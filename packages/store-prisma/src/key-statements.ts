@@ -49,11 +49,12 @@ const INSERTED =
 const GIVEN = '$1, $2, $3::uuid, $4::integer, $5::bytea, $6::bytea, $7::bytea, $8::integer, $9::bigint';
 
 /**
- * Appends the entry of $11 tenant, $12 timestamp, $13 action, $14 actor, $15 details, $16 JWT hash; its seq. Selected from
+ * Appends the entry of $11 tenant, $12 timestamp, $13 action, $14 actor, $15 details, $16 JWT hash; its seq, and
+ * the log's head, as the text of a row. Selected from
  * a part of a WITH that has one row when the change happened, it runs once, then, and last: it takes the log's lock.
  */
 const APPENDED = `(minikms_audit_append(
-      $11::text, ARRAY[$12::bigint], ARRAY[$13::text], ARRAY[$14::text], ARRAY[$15::text], ARRAY[$16::bytea])).first`;
+      $11::text, ARRAY[$12::bigint], ARRAY[$13::text], ARRAY[$14::text], ARRAY[$15::text], ARRAY[$16::bytea]))::text`;
 
 const INSERT_FIRST = `
     INSERT INTO key_versions AS k (${INSERTED}, leased_uses, status)
@@ -70,7 +71,7 @@ export const FIRST_WITH_ENTRY: Statement = {
   name: 'minikms_first_entry',
   text: `
     WITH made AS (${INSERT_FIRST})
-    SELECT made.*, ${APPENDED} AS seq FROM made`,
+    SELECT made.*, ${APPENDED} AS appended FROM made`,
 };
 
 function succeed(selected: string): string {
@@ -102,7 +103,7 @@ export const SUCCEED: Statement = {
 /** {@link SUCCEED} with an entry, $11–$16. */
 export const SUCCEED_WITH_ENTRY: Statement = {
   name: 'minikms_succeed_entry',
-  text: succeed(`version, EXISTS (SELECT FROM logged) AS replaced, (SELECT ${APPENDED} FROM logged) AS seq`),
+  text: succeed(`version, EXISTS (SELECT FROM logged) AS replaced, (SELECT ${APPENDED} FROM logged) AS appended`),
 };
 
 /** $1 tenant, $2 timestamp, $3 action, $4 actor, $5 details, $6 JWT hash: the newest such entry among a log's last 10,000. */

@@ -1,7 +1,7 @@
 import type { KeyStore, KeyVersionRow, Lease, Scope, VersionUses } from '@minikms/key-hierarchy';
 import type { Pool } from 'pg';
 import { unavailable } from './failure.ts';
-import { createFirst, succeed } from './key-changes.ts';
+import { type Changing, createFirst, succeed } from './key-changes.ts';
 import { keyVersionRow, type StoredKeyVersion } from './key-row.ts';
 import * as sql from './key-statements.ts';
 import { run } from './statement.ts';
@@ -18,12 +18,13 @@ const LEASE_TRIES = 8;
  * The `key_versions` table as the key hierarchy's port. `successions` of them may be under way at once: each waits for
  * the one before it in the change log, and a crowd of them would keep every connection from those who need not wait.
  */
-export function keyStore(pool: Pool, successions: number): KeyStore {
+export function keyStore(pool: Pool, successions: number, onAppend?: Changing['onAppend']): KeyStore {
   const inTurn = turns(successions);
+  const changing: Changing = { pool, onAppend };
   return {
     lease: (scope, wanted) => lease(pool, scope, wanted),
-    createFirst: (first, wanted, entry) => createFirst(pool, first, wanted, entry),
-    succeed: (currentId, successor, entry) => inTurn(() => succeed(pool, currentId, successor, entry)),
+    createFirst: (first, wanted, entry) => createFirst(changing, first, wanted, entry),
+    succeed: (currentId, successor, entry) => inTurn(() => succeed(changing, currentId, successor, entry)),
     findCurrent: (scope) => findCurrent(pool, scope),
     findVersion: (scope, id) => findVersion(pool, scope, id),
     recordUses: (uses) => recordUses(pool, uses),

@@ -1,4 +1,4 @@
-import type { AuditStore } from '@minikms/audit-chain';
+import type { AuditStore, Head } from '@minikms/audit-chain';
 import type { KeyStore, RootKeyRegistry, ServerKeyStore } from '@minikms/key-hierarchy';
 import { PrismaPg } from '@prisma/adapter-pg';
 import type { Pool } from 'pg';
@@ -26,6 +26,8 @@ export interface StoreOptions {
   readonly maxConnections?: number;
   /** Told of connections lost while nobody used them, for the log. Nothing has to be done: the pool opens others. */
   readonly onError?: (error: Error) => void;
+  /** Told where an audit log ends since a change of keys wrote an entry to it. Must not throw. */
+  readonly onAppend?: (tenantId: string, head: Head) => void;
 }
 
 /** The ports of the domains on one database. All of it throws `STORE_UNAVAILABLE` during an outage, and recovers. */
@@ -94,7 +96,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   }
   const third = Math.max(1, Math.floor(max / 3));
   return {
-    keys: keyStore(pool, third),
+    keys: keyStore(pool, third, options.onAppend),
     roots: rootKeyRegistry(prisma),
     serverKeys: serverKeyStore(pool),
     changes: changeLog(pool, own),
