@@ -33,7 +33,11 @@ export const AUDIT_SETTINGS: Shape = {
     .optional(),
   MINIKMS_AUDIT_CHECKPOINT_SECONDS: whole(60, 1, 86_400),
   MINIKMS_AUDIT_CHECKPOINT_DIR: z.string().optional(),
-  MINIKMS_AUDIT_CHECKPOINT_URL: url(['http:', 'https:'], 'https://witness.example.com/checkpoints').optional(),
+  MINIKMS_AUDIT_CHECKPOINT_URL: url(['http:', 'https:'], 'https://witness.example.com/checkpoints')
+    .refine((text) => !URL.canParse(text) || isPrivate(new URL(text)), {
+      error: 'must be an https:// URL, or http:// to this machine, without user and password',
+    })
+    .optional(),
   MINIKMS_AUDIT_WITNESSES: z.string().optional(),
   MINIKMS_AUDIT_WITNESS_QUORUM: whole(1, 1, 100),
 };
@@ -48,6 +52,12 @@ export function auditConfig(settings: Settings, problems: string[]): AuditConfig
     checkpointUrl: settings.MINIKMS_AUDIT_CHECKPOINT_URL,
     witnesses: witnessPolicy(settings, problems),
   };
+}
+
+/** What goes there is not read on the way, and nothing in it is a password. Other schemes have been refused. */
+function isPrivate({ protocol, hostname, username, password }: URL): boolean {
+  if (username !== '' || password !== '') return false;
+  return protocol !== 'http:' || /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname);
 }
 
 /** Pairs of a verifier key and a URL, all apart by white space. */
@@ -76,9 +86,12 @@ function witnessPolicy(settings: Settings, problems: string[]): WitnessPolicy | 
   }
 }
 
-const SECRET = /_(DB_URL|REDIS_URL|ROOT_KEY)(_FILE)?$/;
+const SECRET = /_(DB_URL|REDIS_URL|ROOT_KEY|HKDF_SALT|CHECKPOINT_URL)(_FILE)?$/;
 
-/** Tells one configuration from another without telling a secret: names and passwords of databases are left out. */
+/**
+ * Tells one configuration from another without telling a secret, which could be guessed from a hash: names and passwords
+ * of databases are left out, and so are the salt and a URL whose path may be a token.
+ */
 export function fingerprint(settings: Readonly<Record<string, unknown>>, certificate: Buffer | undefined): string {
   const told = Object.entries(settings)
     .filter(([name, value]) => value !== undefined && !SECRET.test(name))

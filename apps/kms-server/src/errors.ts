@@ -6,10 +6,12 @@ import { KmsError } from '@minikms/crypto-core';
  * - `CHECKSUM_MISMATCH`: a CRC32C in the request does not agree with what arrived.
  * - `KEY_VERSION_MISMATCH`: the ciphertext names another key version than the request.
  * - `UNAUTHENTICATED`, `PERMISSION_DENIED`.
- * - `CANCELLED`: the caller left, or its deadline passed, before the answer was ready.
+ * - `BUSY`: as many calls of this kind run as may.
+ * - `CANCELLED`: the caller left, or its deadline passed, before the answer was ready, or it did not read a stream.
  * - `INTERNAL`: a fault of the server; the log has the cause under the request id.
  */
 export type ServerErrorCode =
+  | 'BUSY'
   | 'CANCELLED'
   | 'CHECKSUM_MISMATCH'
   | 'FIELD_INVALID'

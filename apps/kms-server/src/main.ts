@@ -6,7 +6,7 @@ import { Keyring, openRoot, RowCache, serverKey, verifyRoot } from '@minikms/key
 import { migrate, openStore } from '@minikms/store-prisma';
 import { developmentBanner, startFailure, USAGE, version } from './banner.ts';
 import { redisCache } from './cache.ts';
-import { openAudit } from './audit/audit-log.ts';
+import { openAudit, type ServerAudit } from './audit/audit-log.ts';
 import { ChangeFeed } from './changes.ts';
 import { commandOf } from './commands.ts';
 import { type Config, readConfig } from './config.ts';
@@ -42,18 +42,24 @@ async function main(): Promise<void> {
     log.warn('serving without TLS: MINIKMS_ALLOW_INSECURE is true');
 
   const migrated = await bringUp(config, log);
+  let appended: ServerAudit['appended'] = () => {};
   const store = await openStore({
     url: config.dbUrl,
     maxConnections: config.dbConnections,
     onError: (error) => log.warn({ reason: error.message }, 'lost a connection to the database'),
+    onAppend: (entry, head) => appended(entry, head),
   });
   await store.installation.stamp(config.development ? 'development' : 'production');
   const root = openRoot(config.rootKey, config.hkdfSalt);
   await verifyRoot(store.roots, root);
-  const audit = await openAudit({ config: config.audit, root, store, log });
+  let healthy = true;
+  let tellHealth = (): void => {};
+  const audit = await openAudit({ config: config.audit, root, store, log, onIncident: () => tellHealth() });
+  appended = audit.appended;
+  // A log that is behind takes no entry before it was recovered.
+  await command?.(audit, (text) => out.write(text));
   for (const name of migrated) await audit.system('server.migrate', { migration: name, version: version() });
   if (command !== undefined) {
-    await command(audit, (text) => out.write(text));
     await audit.close();
     await store.close();
     return out.flush(config.shutdownTimeoutMs);
@@ -61,16 +67,22 @@ async function main(): Promise<void> {
   const ownsAuditLog = await store.ownsAuditLog();
   if (ownsAuditLog && !config.development)
     log.warn('the role of MINIKMS_DB_URL owns the audit log, and could change it: see MINIKMS_MIGRATE_DB_URL');
+  const { checkpointDir, checkpointUrl, witnesses } = config.audit;
+  if (!config.development && (checkpointDir ?? checkpointUrl ?? witnesses) === undefined)
+    log.warn(
+      'a database put back to an older state would not be noticed after a restart: see MINIKMS_AUDIT_CHECKPOINT_DIR',
+    );
 
-  let setServing = (_serving: boolean): void => {};
+  await audit.compare();
   const changes = new ChangeFeed({
     log: store.changes,
     intervalMs: 250,
     staleAfterMs: 1000,
     horizonMs: 2 * 300_000,
     now,
-    onHealth: (healthy, error) => {
-      setServing(healthy);
+    onHealth: (isHealthy, error) => {
+      healthy = isHealthy;
+      tellHealth();
       if (!healthy) log.error({ err: error }, 'the database does not answer: calls fail until it is back');
     },
   });
@@ -103,6 +115,7 @@ async function main(): Promise<void> {
     mode: config.development ? 'development' : 'production',
     configuration: config.fingerprint,
     owns_audit_log: ownsAuditLog,
+    checkpoints: checkpointDir === undefined ? 'memory' : 'directory',
   });
   audit.start();
   const server = await listen(
@@ -119,8 +132,8 @@ async function main(): Promise<void> {
       audit: audit.trail,
     },
   );
-  setServing = (serving) => server.setServing(serving);
-  setServing(true);
+  tellHealth = () => server.setServing(healthy && !audit.hasIncident);
+  tellHealth();
   log.info(
     { address: config.address.host, port: server.port, tls: config.tls !== undefined, version: version() },
     'serving',
@@ -129,7 +142,7 @@ async function main(): Promise<void> {
 
   const stop = async (reason: string): Promise<void> => {
     log.info({ reason }, 'stopping');
-    setServing = () => {};
+    tellHealth = () => {};
     server.setServing(false);
     await server.drain(config.shutdownTimeoutMs);
     for (const job of jobs) job.stop();

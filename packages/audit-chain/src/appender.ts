@@ -1,10 +1,10 @@
 import { KmsError } from '@minikms/crypto-core';
-import { entryBytes } from './batch.ts';
+import { EMPTY, entryBytes, follows } from './batch.ts';
 import { AuditError } from './errors.ts';
 import { GroupCommit } from './group-commit.ts';
 import { InTurn } from './in-turn.ts';
 import type { LaneOptions } from './lane.ts';
-import type { NewEntry, Position, Subject } from './ports.ts';
+import type { Head, NewEntry, Position, Subject } from './ports.ts';
 import { type Floor, type Incident, RollbackGuard } from './rollback-guard.ts';
 import { type Load, TenantQueue } from './tenant-queue.ts';
 
@@ -34,8 +34,9 @@ const NONE: readonly Subject[] = [];
  * Appends entries to the logs of all tenants, many at a time: what arrives while a write is on its way goes together in
  * the next one. Several servers may write the same logs. Bounded in entries, bytes and time.
  *
- * When the outcome of a write is not known, it reads what became of it: an entry that was answered stands in the log
- * once. One that was given up may stand there all the same.
+ * An entry that was answered stands in the log once. When the outcome of a write is not known, it is tried again where
+ * that cannot write it twice, and given up where it could: in logs that others write at the same time. One that was given
+ * up may stand in the log all the same. Every entry is answered or given up in time, whatever hangs.
  */
 export class Appender {
   readonly #guard: RollbackGuard;
@@ -46,6 +47,7 @@ export class Appender {
   readonly #queues = new Map<string, TenantQueue>();
   readonly #load: Load = { entries: 0, bytes: 0 };
   #closed: PromiseWithResolvers<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(options: AppenderOptions) {
     const { maxQueued = 8192, maxQueuedBytes = 32 * 1024 * 1024, maxLogs = 16_384, giveUpMs = 5000 } = options;
@@ -53,15 +55,15 @@ export class Appender {
     const { store, floor } = options;
     const onIncident = (incident: Incident): void => {
       for (const queue of this.#queues.values()) this.#reject(queue);
+      this.#finish();
       options.onIncident(incident);
     };
-    this.#guard = new RollbackGuard({ store, floor, onIncident });
+    this.#guard = new RollbackGuard({ store, floor, onIncident, giveUpMs });
     const lane: LaneOptions = {
       store,
       guard: this.#guard,
       expire: (queue, error) => this.#expire(queue, error),
       done: (queue) => this.#dispatch(queue),
-      idle: () => this.#finish(),
     };
     this.#group = new GroupCommit(lane);
     this.#inTurn = new InTurn(lane, options.maxInTurn ?? 4);
@@ -94,7 +96,20 @@ export class Appender {
       this.#admit(queue, bytes);
       queue.push({ entry, subjects, bytes, queuedAt: this.#options.now(), resolve, reject, settled: false });
       if (!queue.busy) this.#dispatch(queue);
+      this.#watch();
     });
+  }
+
+  /**
+   * Takes note that somebody of this process appended an entry past the appender, in a transaction of his own, and where the
+   * log ends since: the next append then needs no second try.
+   */
+  learn(entry: NewEntry, head: Head): void {
+    const queue = this.#queue(entry.tenantId);
+    if (queue.busy) return;
+    if (queue.head === undefined) queue.learned = head;
+    // Only when nothing came between: what others wrote has to be compared first.
+    else if (follows(queue.head, entry, head)) queue.head = head;
   }
 
   /** Stops all appends until the log of this tenant has an epoch above `epoch`, for a fork that was found elsewhere. */
@@ -141,10 +156,27 @@ export class Appender {
     queue.busy = !queue.idle;
     if (!queue.busy) {
       queue.alone = 0;
-      return;
+      this.#finish();
+    } else if (queue.contended || queue.alone > 0 || queue.doubt !== undefined) this.#inTurn.add(queue);
+    else if (queue.head !== undefined || queue.guess !== undefined) this.#group.add(queue);
+    else void this.#guess(queue);
+  }
+
+  /**
+   * Finds where a log could end of which nothing is known: it may not have begun. One that has a checkpoint has begun, and
+   * is not written to before its head was compared with that: no entry has this hash, so the answer is the head.
+   */
+  async #guess(queue: TenantQueue): Promise<void> {
+    try {
+      const floor = await this.#guard.floor(queue.tenantId);
+      const { learned } = queue;
+      queue.learned = undefined;
+      if (learned !== undefined && (floor === undefined || covers(learned, floor))) queue.guess = learned;
+      else queue.guess = floor === undefined ? EMPTY : { seq: floor.size, hash: EMPTY.hash, epoch: floor.epoch };
+    } catch {
+      queue.contended = true;
     }
-    const inTurn = queue.contended || queue.alone > 0 || queue.doubt !== undefined;
-    (inTurn ? this.#inTurn : this.#group).add(queue);
+    this.#dispatch(queue);
   }
 
   /** Made when it is not there; the most recently used from now on. */
@@ -166,14 +198,30 @@ export class Appender {
   #expire(queue: TenantQueue, error?: unknown): void {
     const late = (): unknown =>
       error ?? new KmsError('STORE_UNAVAILABLE', 'the audit log did not take an entry in time');
-    queue.rejectBefore(this.#options.now() - this.#options.giveUpMs, late);
+    queue.expire(this.#options.now() - this.#options.giveUpMs, late);
   }
 
   #reject(queue: TenantQueue): void {
-    queue.rejectBefore(Infinity, () => this.#guard.error());
+    queue.rejectWaiting(() => this.#guard.error());
+  }
+
+  /** Looks for what is late, as long as something waits: a lane that hangs does not. */
+  #watch(): void {
+    if (this.#timer !== undefined || this.#load.entries === 0) return;
+    const look = (): void => {
+      this.#timer = undefined;
+      for (const queue of this.#queues.values()) if (queue.load.entries > 0) this.#expire(queue);
+      this.#finish();
+      this.#watch();
+    };
+    this.#timer = setTimeout(look, this.#options.giveUpMs / 8).unref();
   }
 
   #finish(): void {
-    if (!this.#group.running && !this.#inTurn.running) this.#closed?.resolve();
+    if (this.#load.entries === 0) this.#closed?.resolve();
   }
+}
+
+function covers(head: Head, floor: Floor): boolean {
+  return head.epoch > floor.epoch || (head.epoch === floor.epoch && head.seq >= floor.size);
 }

@@ -1,5 +1,5 @@
+import { equal } from '@minikms/crypto-core';
 import { HASH_LENGTH } from './bounds.ts';
-import type { AuditEntry } from './entry.ts';
 import { HashInput } from './hash-input.ts';
 import type { Batch, Head, NewEntry } from './ports.ts';
 
@@ -35,13 +35,9 @@ export function headAfter({ after, hashes }: Batch): Head {
   return { seq: after.seq + hashes.length, hash: hashes.at(-1)!, epoch: after.epoch };
 }
 
-/** Whether an entry of a log is this one, wherever it stands. */
-export function isSame(logged: AuditEntry | undefined, entry: NewEntry): boolean {
-  return (
-    logged !== undefined &&
-    Number(logged.timestampUs) === entry.timestampUs &&
-    logged.details === entry.details &&
-    logged.actorId === entry.actorId &&
-    logged.action === entry.action
-  );
+/** Whether a log that ended with `before` ends with `head` because this one entry was appended. */
+export function follows(before: Head, entry: NewEntry, head: Head): boolean {
+  if (head.epoch !== before.epoch || head.seq !== before.seq + 1) return false;
+  input.putNew(entry, head.seq, before.hash);
+  return equal(input.hash(), head.hash);
 }

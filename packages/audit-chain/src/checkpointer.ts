@@ -1,15 +1,20 @@
 import { AuditError } from './errors.ts';
 import { FreshFlight } from './fresh-flight.ts';
 import { IntervalRoot, SYSTEM_TENANT } from './interval-root.ts';
+import {
+  type ConsistencyProof,
+  type InclusionProof,
+  proveConsistency,
+  proveInclusion,
+  receiptOf,
+} from './log-proofs.ts';
 import { behind, forked } from './log-tree.ts';
 import type { NoteSigner, VerifierKey } from './note.ts';
 import type { EntryReader, GrownLog, KnownCheckpoints, StoredCheckpoint, TreeStore } from './ports.ts';
-import { consistencyProof, inclusionProof, verifyConsistency, verifyInclusion } from './proof.ts';
-import { formatReceipt, verifyReceipt } from './receipt.ts';
 import type { Incident } from './rollback-guard.ts';
-import { missing, TreeReader, treeAt } from './tiles.ts';
 import { type Made, type SignerStore, TreeSigner, type Wanted } from './tree-signer.ts';
 import type { Witnesses } from './witness-policy.ts';
+import type { Answer } from './witness.ts';
 
 /** Logs that an interval signs for at once. */
 const AT_ONCE = 4;
@@ -25,24 +30,15 @@ export interface CheckpointerOptions {
   readonly known: KnownCheckpoints;
   /** Who cosigns the checkpoints of the log of the installation. */
   readonly witnesses?: Witnesses;
-  /** A log is behind, or not the one that was signed: no checkpoint of it is signed. Called each time that this is found. */
+  /** A log is behind, or goes on differently from what was signed: nothing is signed. Called each time that this is found. */
   readonly onIncident: (incident: Incident) => void;
-  /** What went wrong that nobody waits for: a log that an interval could not sign for, a witness that did not cosign. */
+  /**
+   * What is no reason to stop: a log that an interval could not sign for, a witness that did not cosign, an old entry or
+   * a node of a tree that is not the one that was signed, for which there is no proof.
+   */
   readonly onProblem?: (tenantId: string, error: unknown) => void;
   /** Logs whose newest tree is kept in memory, about 4 KiB each; 4096. */
   readonly trees?: number;
-}
-
-export interface InclusionProof {
-  /** From the leaf's sibling up. */
-  readonly hashes: readonly Uint8Array[];
-  readonly leafHash: Uint8Array;
-  readonly checkpoint: StoredCheckpoint;
-}
-
-export interface ConsistencyProof {
-  readonly hashes: readonly Uint8Array[];
-  readonly checkpoint: StoredCheckpoint;
 }
 
 /**
@@ -87,7 +83,7 @@ export class Checkpointer {
 
   /**
    * Signs for every log that grew since the last interval, and gives the details of the entry that says so
-   * (spec/audit-chain.md §8). Whoever claimed the interval appends that to `_system`, also when nothing grew, and then
+   * (spec/audit-chain.md §9). Whoever claimed the interval appends that to `_system`, also when nothing grew, and then
    * asks for the checkpoint of `_system`: that it has an entry for each interval shows that others had none. A log that
    * cannot be signed for is counted and reported, and does not stop the others.
    */
@@ -113,17 +109,7 @@ export class Checkpointer {
    */
   async inclusionProof(tenantId: string, seq: number): Promise<InclusionProof> {
     const checkpoint = await this.#covering(tenantId, seq, 1);
-    return this.#guarded(checkpoint, async () => {
-      const { size, root } = checkpoint;
-      const nodes = new TreeReader(this.#options.store, tenantId, size);
-      const [hashes, [leafHash]] = await Promise.all([
-        inclusionProof(nodes, seq - 1, size),
-        nodes.read([{ level: 0, index: seq - 1 }]),
-      ]);
-      if (leafHash === undefined) throw missing(seq, seq);
-      if (!verifyInclusion(leafHash, seq - 1, size, hashes, root)) throw forked(`entry ${seq} is not in its tree`);
-      return { hashes, leafHash, checkpoint };
-    });
+    return this.#guarded(checkpoint, proveInclusion(this.#options.store, checkpoint, seq));
   }
 
   /**
@@ -133,10 +119,7 @@ export class Checkpointer {
    */
   async consistencyProof(tenantId: string, oldSize: number): Promise<ConsistencyProof> {
     const checkpoint = await this.#covering(tenantId, oldSize, 0);
-    return this.#guarded(checkpoint, async () => ({
-      hashes: await this.#consistency(checkpoint, oldSize),
-      checkpoint,
-    }));
+    return this.#guarded(checkpoint, proveConsistency(this.#options.store, checkpoint, oldSize));
   }
 
   /**
@@ -145,19 +128,8 @@ export class Checkpointer {
    * @throws AuditError `ENTRY_NOT_FOUND`.
    */
   async receipt(tenantId: string, seq: number): Promise<string> {
-    const { hashes, checkpoint } = await this.inclusionProof(tenantId, seq);
-    return this.#guarded(checkpoint, async () => {
-      const [entry] = await this.#options.store.entriesAfter(tenantId, seq - 1, 1);
-      if (entry === undefined) throw missing(seq, seq);
-      try {
-        const text = formatReceipt({ index: seq - 1, proof: hashes, checkpoint: checkpoint.note, entry });
-        verifyReceipt(text, [this.key]);
-        return text;
-      } catch (cause) {
-        if (!(cause instanceof AuditError)) throw cause;
-        throw forked(`entry ${seq} is not the one in its tree (${cause.message})`);
-      }
-    });
+    const checkpoint = await this.#covering(tenantId, seq, 1);
+    return this.#guarded(checkpoint, receiptOf(this.#options.store, checkpoint, seq, this.key));
   }
 
   #flight(tenantId: string, wanted: Wanted): Promise<StoredCheckpoint> {
@@ -170,7 +142,9 @@ export class Checkpointer {
         });
         return await this.#released(made, wanted);
       } catch (error) {
-        throw this.#reported(tenantId, epoch, error);
+        const reason = isContradiction(error) ? `the audit log of tenant ${tenantId}: ${error.message}` : undefined;
+        if (reason !== undefined) this.#options.onIncident({ tenantId, epoch, reason });
+        throw error;
       }
     });
   }
@@ -196,26 +170,34 @@ export class Checkpointer {
     const { note, answers, failures } = await witnesses.collect({
       note: checkpoint.note,
       size,
-      proof: (oldSize) => this.#consistency(checkpoint, oldSize),
+      proof: async (oldSize) => (await proveConsistency(this.#options.store, checkpoint, oldSize)).hashes,
     });
     this.#asked = checkpoint;
-    for (const failure of failures) {
-      if (isContradiction(failure)) throw failure;
-      this.#options.onProblem?.(tenantId, failure);
-    }
-    const ahead = Math.max(0, ...answers.map((answer) => (answer.kind === 'ahead' ? answer.size : 0)));
-    // Another server may have submitted a larger one meanwhile.
-    const head = ahead > 0 ? await this.#options.store.head(tenantId) : undefined;
-    if (ahead > (head?.seq ?? 0)) {
-      throw this.#accuse(epoch, behind(`it has ${head?.seq ?? 0} entries, and a witness has seen ${ahead}`));
-    }
-    if (answers.some(({ kind }) => kind === 'forked')) {
-      throw this.#accuse(epoch, forked('a witness has seen a checkpoint that contradicts its newest'));
-    }
+    for (const failure of failures) this.#options.onProblem?.(tenantId, failure);
+    await this.#weigh(checkpoint, answers, witnesses.threshold);
     if (note === checkpoint.note) return checkpoint;
     const cosigned = { ...checkpoint, note };
     await this.#options.store.saveCheckpoint(cosigned, [], true);
     return cosigned;
+  }
+
+  /**
+   * As many witnesses must contradict a log as must vouch for it: what they say against it is not signed, and one that is
+   * wrong, or not who it says, would stop every call.
+   */
+  async #weigh({ tenantId, epoch }: StoredCheckpoint, answers: readonly Answer[], threshold: number): Promise<void> {
+    const sizes = answers.flatMap((answer) => (answer.kind === 'ahead' ? [answer.size] : []));
+    // Another server may have submitted a larger one meanwhile.
+    const size = sizes.length > 0 ? ((await this.#options.store.head(tenantId))?.seq ?? 0) : 0;
+    const ahead = sizes.filter((seen) => seen > size);
+    const forks = answers.filter(({ kind }) => kind === 'forked').length;
+    if (ahead.length + forks === 0) return;
+    const error =
+      ahead.length > 0
+        ? behind(`it has ${size} entries, and a witness has seen ${Math.max(...ahead)}`)
+        : forked('a witness has seen a checkpoint that contradicts its newest');
+    if (ahead.length + forks >= threshold) throw this.#accuse(epoch, error);
+    this.#options.onProblem?.(tenantId, error);
   }
 
   #accuse(epoch: number, error: AuditError): AuditError {
@@ -252,31 +234,14 @@ export class Checkpointer {
       : new AuditError('TREE_INVALID', 'the log has not had this size');
   }
 
-  async #consistency({ tenantId, size, root }: StoredCheckpoint, oldSize: number): Promise<readonly Uint8Array[]> {
-    const { store } = this.#options;
-    const [hashes, older] = await Promise.all([
-      consistencyProof(new TreeReader(store, tenantId, size), oldSize, size),
-      treeAt(store, tenantId, oldSize),
-    ]);
-    if (!verifyConsistency(oldSize, size, older.root(), root, hashes)) {
-      throw forked(`its tree of ${oldSize} entries is not the beginning of that of ${size}`);
-    }
-    return hashes;
-  }
-
-  async #guarded<T>({ tenantId, epoch }: StoredCheckpoint, work: () => Promise<T>): Promise<T> {
+  /** Of an entry that was replaced there is no proof; the log can still go on from where it was signed for. */
+  async #guarded<T>({ tenantId }: StoredCheckpoint, proof: Promise<T>): Promise<T> {
     try {
-      return await work();
+      return await proof;
     } catch (error) {
-      throw this.#reported(tenantId, epoch, error);
+      if (isContradiction(error)) this.#options.onProblem?.(tenantId, error);
+      throw error;
     }
-  }
-
-  #reported(tenantId: string, epoch: number, error: unknown): unknown {
-    if (isContradiction(error)) {
-      this.#options.onIncident({ tenantId, epoch, reason: `the audit log of tenant ${tenantId}: ${error.message}` });
-    }
-    return error;
   }
 }
 

@@ -7,7 +7,7 @@ const COSIGNATURE = 0x04;
 const TIMESTAMP_LENGTH = 8;
 const SIGNATURE_LENGTH = 64;
 
-/** The Ed25519 public key of a witness (C2SP tlog-cosignature). */
+/** The Ed25519 public key of a witness (spec/audit-chain.md §10, C2SP tlog-cosignature). */
 export interface WitnessKey {
   readonly type: 'cosignature/v1';
   readonly name: string;

@@ -1,4 +1,4 @@
-import { EMPTY, headAfter, makeBatch } from './batch.ts';
+import { headAfter, makeBatch } from './batch.ts';
 import { isUnavailable, type LaneOptions } from './lane.ts';
 import type { Batch, Head, Outcome } from './ports.ts';
 import { subjectsOf, type TenantQueue, type Waiting } from './tenant-queue.ts';
@@ -29,10 +29,6 @@ export class GroupCommit {
     this.#options = options;
   }
 
-  get running(): boolean {
-    return this.#running;
-  }
-
   add(queue: TenantQueue): void {
     this.#ready.add(queue);
     if (this.#running) return;
@@ -43,15 +39,13 @@ export class GroupCommit {
 
   async #run(): Promise<void> {
     while (this.#ready.size > 0) {
-      const parts = await this.#take();
+      const parts = this.#take();
       if (parts.length > 0) await this.#flush(parts);
-      for (const { queue } of parts) this.#options.done(queue);
     }
     this.#running = false;
-    this.#options.idle();
   }
 
-  async #take(): Promise<readonly Part[]> {
+  #take(): readonly Part[] {
     const parts: Part[] = [];
     let entries = MOST_ENTRIES;
     let bytes = MOST_BYTES;
@@ -59,7 +53,8 @@ export class GroupCommit {
       if (entries === 0 || bytes <= 0) break;
       this.#ready.delete(queue);
       this.#options.expire(queue);
-      const after = queue.head ?? (await this.#guess(queue));
+      const after = queue.head ?? queue.guess;
+      queue.guess = undefined;
       const taken = after === undefined ? [] : queue.take(Math.min(entries, SHARE), bytes);
       if (after === undefined || taken.length === 0) {
         this.#options.done(queue);
@@ -73,20 +68,6 @@ export class GroupCommit {
     return parts;
   }
 
-  /**
-   * Where a log could end of which nothing is known: it may not have begun. One that has a checkpoint has begun, and is
-   * not written to before its head was compared with that: no entry has this hash, so the answer is the head.
-   */
-  async #guess(queue: TenantQueue): Promise<Head | undefined> {
-    try {
-      const floor = await this.#options.guard.floor(queue.tenantId);
-      return floor === undefined ? EMPTY : { seq: floor.size, hash: EMPTY.hash, epoch: floor.epoch };
-    } catch {
-      queue.contended = true;
-      return undefined;
-    }
-  }
-
   async #flush(parts: readonly Part[]): Promise<void> {
     const batches = parts.map(({ batch }) => batch);
     const subjects = subjectsOf(parts);
@@ -97,21 +78,27 @@ export class GroupCommit {
       // Alone, each in its turn: who of them is the reason does not hold up the others.
       for (const { queue, taken, batch } of parts) {
         queue.contended = true;
-        if (isUnavailable(error)) queue.doubt = { taken, batch, after: batch.after.seq };
+        if (isUnavailable(error)) queue.doubt = { taken, batch };
         else queue.giveBack(taken);
+        this.#options.done(queue);
       }
       return;
     }
-    for (const [i, part] of parts.entries()) {
+    for (const [i, { queue, taken, batch }] of parts.entries()) {
       const outcome = outcomes[i]!;
       if (outcome === true) {
-        part.queue.head = headAfter(part.batch);
-        part.queue.resolve(part.taken, part.batch.after.seq + 1);
+        queue.head = headAfter(batch);
+        queue.resolve(taken, batch.after.seq + 1);
       } else {
-        part.queue.giveBack(part.taken);
-        if (outcome === 'busy') part.queue.contended = true;
-        else await this.#lost(part.queue, outcome);
+        queue.giveBack(taken);
+        if (outcome === 'busy') queue.contended = true;
+        else {
+          // Others do not wait for what is known of this log.
+          void this.#lost(queue, outcome);
+          continue;
+        }
       }
+      this.#options.done(queue);
     }
   }
 
@@ -125,5 +112,6 @@ export class GroupCommit {
       // An incident rejects whoever waits; what else fails here is met again in turn, where it is seen to.
       queue.contended = true;
     }
+    this.#options.done(queue);
   }
 }

@@ -13,7 +13,7 @@ const LEAF = Uint8Array.of(0);
 type Leaf = Omit<StoredCheckpoint, 'note'>;
 
 /**
- * What an interval's entry says: the root of a tree over the checkpoints of all logs that grew (spec/audit-chain.md §8).
+ * What an interval's entry says: the root of a tree over the checkpoints of all logs that grew (spec/audit-chain.md §9).
  * They are added in the order of their tenants' ids as bytes.
  */
 export class IntervalRoot {

@@ -107,7 +107,7 @@ export function parseNote(note: string): Note {
 /** Internal: signature lines, each ended by a newline. Throws as {@link parseNote}. */
 export function parseSignatures(text: string): readonly NoteSignature[] {
   const lines = text.split('\n');
-  if (lines.pop() !== '') throw badNote('its last line has no end');
+  if (lines.pop() !== '' || lines.length === 0) throw badNote('it has no signature, or its last line no end');
   if (lines.length > MAX_SIGNATURES) throw badNote(`it has more than ${MAX_SIGNATURES} signatures`);
   return lines.map(parseSignature);
 }

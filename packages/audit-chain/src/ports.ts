@@ -156,8 +156,7 @@ export interface TreeStore {
    */
   claimInterval(intervalMs: number): Promise<boolean>;
   /**
-   * Begins a new epoch of a log, in one transaction with the entry that says so (its tenant is that of the log). Deletes
-   * the stored nodes of its tree, which may be of entries that are gone: the next checkpoint stores them anew.
+   * Begins a new epoch of a log, in one transaction with the entry that says so (its tenant is that of the log).
    *
    * @returns the new head; `undefined`, and nothing changed, when the log's epoch is `epoch` or more already.
    */

@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import type { NewEntry, Subject } from './ports.ts';
 import type { SubjectCache } from './subject.ts';
 
@@ -6,7 +7,7 @@ export interface Refusal {
   /** What its entry would have as action. */
   readonly action: string;
   readonly code: string;
-  /** Where it came from, such as an address; `''` when that is not known. */
+  /** Where it came from, such as an address, which is counted by {@link sourceGroup}; `''` when that is not known. */
   readonly source: string;
   /** Microseconds since 1970. */
   readonly atUs: number;
@@ -18,7 +19,7 @@ export interface RefusalsOptions {
   readonly emit: (entry: NewEntry, subjects: readonly Subject[]) => Promise<unknown>;
   /** Of sources. */
   readonly subjects: SubjectCache;
-  /** Groups that are counted apart, at most; 256. Those beyond it lose their source, and beyond twice that their action. */
+  /** Groups that are counted apart, at most; 32. Those beyond it lose their source, and beyond twice that their action. */
   readonly maxGroups?: number;
 }
 
@@ -54,7 +55,7 @@ export class Refusals {
 
   constructor(options: RefusalsOptions) {
     this.#options = options;
-    this.#maxGroups = options.maxGroups ?? 256;
+    this.#maxGroups = options.maxGroups ?? 32;
   }
 
   /** Calls that are counted and not in the log yet. */
@@ -64,7 +65,7 @@ export class Refusals {
 
   /** Never throws. */
   add({ action, code, source, atUs }: Refusal): void {
-    const known = source.length <= MOST_SOURCE && source.isWellFormed() ? source : '';
+    const known = source.length <= MOST_SOURCE && source.isWellFormed() ? sourceGroup(source) : '';
     this.#pending += 1;
     this.#count({ action, code, source: known, count: 1, firstUs: atUs, lastUs: atUs });
   }
@@ -116,4 +117,23 @@ export class Refusals {
     this.#groups.set(name, group);
     return group;
   }
+}
+
+/**
+ * What calls from an address are counted under. Whoever has one IPv6 address has the 2^64 of its network, so that is
+ * `2001:db8:0:1::/64`; all else stands for itself, an IPv4 address in IPv6 for the IPv4 address.
+ */
+export function sourceGroup(source: string): string {
+  const [address] = source.replace(/^\[(.*)\]$/, '$1').split('%') as [string];
+  if (!isIPv6(address)) return source;
+  // As URLs write it: hexadecimal, without leading zeros, the longest run of zeros left out.
+  const canonical = new URL(`http://[${address}]`).hostname.slice(1, -1);
+  const [before, after] = canonical.split('::').map((part) => part.split(':').filter(Boolean)) as [string[], string[]?];
+  const zeros = Array.from({ length: 8 - before.length - (after?.length ?? 0) }, () => '0');
+  const words = [...before, ...zeros, ...(after ?? [])];
+  if (words.slice(0, 5).every((word) => word === '0') && words[5] === 'ffff') {
+    const [high, low] = words.slice(6).map((word) => Number.parseInt(word, 16)) as [number, number];
+    return [high >> 8, high & 255, low >> 8, low & 255].join('.');
+  }
+  return `${words.slice(0, 4).join(':')}::/64`;
 }

@@ -1,4 +1,4 @@
-import { equal } from '@minikms/crypto-core';
+import { equal, KmsError } from '@minikms/crypto-core';
 import { AuditError } from './errors.ts';
 import type { EntryReader, Head } from './ports.ts';
 
@@ -17,9 +17,11 @@ export interface Incident {
 }
 
 export interface GuardOptions {
-  readonly store: Pick<EntryReader, 'head'>;
+  readonly store: Pick<EntryReader, 'entryHashes' | 'head'>;
   readonly floor: (tenantId: string) => Floor | undefined | Promise<Floor | undefined>;
   readonly onIncident: (incident: Incident) => void;
+  /** Milliseconds after which a floor that did not come is given up. */
+  readonly giveUpMs: number;
 }
 
 /**
@@ -49,8 +51,19 @@ export class RollbackGuard {
     return new AuditError('AUDIT_LOG_BEHIND', 'the audit log is behind what was signed or answered before');
   }
 
+  /** Rejects with `STORE_UNAVAILABLE` when it does not come in time, and with what the one who is asked throws. */
   async floor(tenantId: string): Promise<Floor | undefined> {
-    return this.#options.floor(tenantId);
+    const found = this.#options.floor(tenantId);
+    if (!(found instanceof Promise)) return found;
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const giveUp = (): void =>
+      reject(new KmsError('STORE_UNAVAILABLE', 'the checkpoint of a log did not come in time'));
+    const timer = setTimeout(giveUp, this.#options.giveUpMs).unref();
+    try {
+      return await Promise.race([found, late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /**
@@ -60,20 +73,26 @@ export class RollbackGuard {
    * @throws AuditError `AUDIT_LOG_BEHIND` when the log lost entries.
    */
   async accept(tenantId: string, head: Head, known: Head | undefined): Promise<void> {
-    const floor = await this.#options.floor(tenantId);
+    const floor = await this.floor(tenantId);
     if (floor !== undefined && lost(head, floor.epoch, floor.size)) {
       const signed = `a checkpoint of ${floor.size} entries of epoch ${floor.epoch} is known`;
       throw this.halt(tenantId, floor.epoch, `ends at entry ${head.seq} of epoch ${head.epoch}, and ${signed}`);
     }
     if (known === undefined) return;
-    const replaced = head.epoch === known.epoch && head.seq === known.seq && !equal(head.hash, known.hash);
-    if (replaced || lost(head, known.epoch, known.seq)) {
+    if (lost(head, known.epoch, known.seq)) {
       const had = `it had entry ${known.seq} of epoch ${known.epoch}`;
-      const reason = replaced
-        ? `has another entry ${head.seq} than it had`
-        : `ends at entry ${head.seq} of epoch ${head.epoch}, and ${had}`;
-      throw this.halt(tenantId, known.epoch, reason);
+      throw this.halt(tenantId, known.epoch, `ends at entry ${head.seq} of epoch ${head.epoch}, and ${had}`);
     }
+    if (head.epoch > known.epoch || (await this.#has(tenantId, head, known))) return;
+    throw this.halt(tenantId, known.epoch, `has another entry ${known.seq} than it had`);
+  }
+
+  /** Whether a log with this head still has the end that is known. Others may have written past where it was put back. */
+  async #has(tenantId: string, head: Head, { seq, hash }: Head): Promise<boolean> {
+    if (head.seq === seq) return equal(head.hash, hash);
+    if (seq === 0) return true;
+    const [found] = await this.#options.store.entryHashes(tenantId, seq, seq);
+    return found !== undefined && equal(found, hash);
   }
 
   /** Refuses all appends from now on; the first incident stays. */

@@ -12,13 +12,10 @@ export interface Waiting {
   settled: boolean;
 }
 
-/** A call that may have appended these entries, or may still. */
+/** A call that may have appended these entries after a head, or may still. */
 export interface Doubt {
   readonly taken: readonly Waiting[];
-  /** What was to be appended after a head; `undefined` when it was to be appended in turn. */
-  readonly batch: Batch | undefined;
-  /** They stand behind this seq, if anywhere. */
-  readonly after: number;
+  readonly batch: Batch;
 }
 
 /** What waits and is on its way, of all tenants. */
@@ -32,17 +29,23 @@ export class TenantQueue {
   readonly tenantId: string;
   /** The end of the log, as far as it is known. */
   head: Head | undefined;
+  /** Where the log ended when somebody else of this process wrote to it, while nothing more is known of it. */
+  learned: Head | undefined;
+  /** Where the log could end while nothing is known of it; good for one batch. */
+  guess: Head | undefined;
   /** Others write this log too: each append has to wait for its turn. */
   contended = false;
   /** So many of the next entries are appended one by one, because one of them is refused. */
   alone = 0;
   /** It is in a lane, or on its way. */
   busy = false;
-  doubt: Doubt | undefined;
   /** What waits and is on its way. */
   readonly load: Load = { entries: 0, bytes: 0 };
   readonly #total: Load;
+  /** All that have no answer, oldest first: those that wait, and those on their way. */
+  readonly #open = new Set<Waiting>();
   #waiting: Waiting[] = [];
+  #doubt: Doubt | undefined;
 
   constructor(tenantId: string, total: Load) {
     this.tenantId = tenantId;
@@ -50,11 +53,21 @@ export class TenantQueue {
   }
 
   get idle(): boolean {
-    return this.#waiting.length === 0 && this.doubt === undefined;
+    return this.#waiting.length === 0 && this.#doubt === undefined;
+  }
+
+  get doubt(): Doubt | undefined {
+    return this.#doubt;
+  }
+
+  /** There is nothing to find out for entries that all have an answer. */
+  set doubt(doubt: Doubt | undefined) {
+    this.#doubt = doubt?.taken.every(({ settled }) => settled) ? undefined : doubt;
   }
 
   push(waiting: Waiting): void {
     this.#waiting.push(waiting);
+    this.#open.add(waiting);
     for (const load of [this.load, this.#total]) {
       load.entries += 1;
       load.bytes += waiting.bytes;
@@ -75,8 +88,9 @@ export class TenantQueue {
     return this.#waiting.splice(0, count);
   }
 
+  /** Those that have an answer by now are let go. */
   giveBack(taken: readonly Waiting[]): void {
-    this.#waiting = [...taken, ...this.#waiting];
+    this.#waiting = [...taken, ...this.#waiting].filter(({ settled }) => !settled);
   }
 
   /** They stand in the log from this seq on. */
@@ -86,25 +100,38 @@ export class TenantQueue {
     }
   }
 
-  reject(taken: readonly Waiting[], error: unknown): void {
+  reject(taken: Iterable<Waiting>, error: unknown): void {
     for (const waiting of taken) if (this.#settle(waiting)) waiting.reject(error);
   }
 
-  /** Rejects what was queued before this time and is not on its way. */
-  rejectBefore(time: number, error: () => unknown): void {
-    const older = ({ queuedAt }: Waiting): boolean => queuedAt < time;
-    while (this.#waiting.length > 0 && older(this.#waiting[0]!)) this.reject(this.#waiting.splice(0, 1), error());
-    const { doubt } = this;
-    if (doubt === undefined) return;
-    if (doubt.taken.some(older)) this.reject(doubt.taken.filter(older), error());
-    if (doubt.taken.some(({ settled }) => !settled)) return;
-    this.doubt = undefined;
-    this.head = undefined;
+  /** Rejects all that is not on its way. */
+  rejectWaiting(error: () => unknown): void {
+    const waiting = [...(this.#doubt?.taken ?? []), ...this.#waiting];
+    if (waiting.length > 0) this.reject(waiting, error());
+    this.#forget();
+  }
+
+  /** Rejects what was queued before this time, on its way or not: that may stand in the log all the same. */
+  expire(before: number, error: () => unknown): void {
+    const late: Waiting[] = [];
+    for (const waiting of this.#open) {
+      if (waiting.queuedAt >= before) break;
+      late.push(waiting);
+    }
+    if (late.length === 0) return;
+    this.reject(late, error());
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.giveBack([]);
+    this.doubt = this.#doubt;
   }
 
   #settle(waiting: Waiting): boolean {
     if (waiting.settled) return false;
     waiting.settled = true;
+    this.#open.delete(waiting);
     for (const load of [this.load, this.#total]) {
       load.entries -= 1;
       load.bytes -= waiting.bytes;

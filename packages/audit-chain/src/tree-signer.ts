@@ -167,7 +167,7 @@ export class TreeSigner {
       tree = await grownTree(store, tenantId, tree, size, nodes);
       checkEnd(tree, head);
       const checkpoint = this.#sign(tenantId, tree);
-      if (!(await store.saveCheckpoint(checkpoint, nodes.splice(0), report && size === head.seq))) {
+      if (!(await store.saveCheckpoint(checkpoint, nodes.splice(0), report))) {
         return { refused: tree };
       }
       this.#remember(tenantId, tree);

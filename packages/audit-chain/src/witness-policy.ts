@@ -52,6 +52,11 @@ export class Witnesses {
     this.#transport = { fetch, now, timeoutMs };
   }
 
+  /** How many have to cosign. */
+  get threshold(): number {
+    return this.#policy.threshold;
+  }
+
   /**
    * Whether enough of the witnesses cosigned a checkpoint.
    *

@@ -72,7 +72,7 @@ export async function addCheckpoint(
 /** C2SP tlog-witness: 409 as well when it has another root for the same size. */
 function conflictAt(witness: Witness, seen: number, { size }: Submission): Answer {
   if (seen === size) return { kind: 'forked' };
-  throw failed(witness, 'it does not stay at the size that it gives');
+  throw failed(witness, 'it refuses the size that it gave, or gave none (409)');
 }
 
 type Reply = Answer | { readonly kind: 'conflict'; readonly size: number | undefined };

@@ -73,6 +73,47 @@ describe('a log that lost entries', () => {
     expect(fixture.incidents[0]?.reason).toContain('another entry 10');
   });
 
+  test('is noticed when others wrote past the end that it had', async () => {
+    const fixture = openAppender();
+    await fill(fixture, 'a', 10);
+    fixture.store.rollBack('a', 5);
+    await fixture.store.appendInTurn(newEntries('a', 20), []);
+    expect(await outcomes([fixture.appender.append(newEntry('a'))])).toEqual([BEHIND]);
+    expect(fixture.incidents[0]?.reason).toContain('another entry 10');
+    expect(await wholeLog(fixture.store, 'a')).toHaveLength(25);
+  });
+
+  test.each([4, 5, 20])('is noticed in turn when others wrote %i entries in place of those it had', async (others) => {
+    const fixture = openAppender();
+    const { store, appender, incidents } = fixture;
+    await fill(fixture, 'a', 9);
+    await store.appendInTurn(newEntries('a', 1), []);
+    // The head is compared, the log is put back and written, and then comes the append in turn.
+    store.fate = ({ method }) => {
+      if (method !== 'appendInTurn') return 'done';
+      store.fate = () => 'done';
+      store.rollBack('a', 5);
+      void store.appendInTurn(newEntries('a', others), []);
+      return 'done';
+    };
+    expect(await outcomes([appender.append(newEntry('a'))])).toEqual([BEHIND]);
+    expect(incidents).toHaveLength(1);
+  });
+
+  test('is noticed after a lost write, when others wrote past where it was put back', async () => {
+    const fixture = openAppender();
+    const { store, appender } = fixture;
+    await fill(fixture, 'a', 10);
+    let calls = 0;
+    store.fate = ({ method }) => {
+      if (method !== 'append' || ++calls > 1) return 'done';
+      store.rollBack('a', 5);
+      void store.appendInTurn(newEntries('a', 20), []);
+      return 'lost before';
+    };
+    expect(await outcomes([appender.append(newEntry('a'))])).toEqual([BEHIND]);
+  });
+
   test('is noticed when its epoch went back, however many entries it has', async () => {
     const fixture = openAppender();
     const { store, appender } = fixture;

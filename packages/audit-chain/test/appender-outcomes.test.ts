@@ -40,16 +40,11 @@ describe('a write of which the outcome is not known', () => {
     ['append', 'had no effect, three times', ['lost before', 'lost before', 'lost before']],
     ['append', 'had its effect, and so had the next', ['lost after', 'lost after']],
     ['append', 'has its effect while it is tried again', ['late', 'late', 'lost before']],
-    ['appendInTurn', 'had no effect', ['lost before']],
-    ['appendInTurn', 'had its effect', ['lost after']],
-    ['appendInTurn', 'had no effect, and then it had', ['lost before', 'lost after']],
   ];
 
   test.each(cases)('%s %s', async (method, _, list) => {
     const { store, appender } = openAppender();
-    // Known to the appender and written by another: this goes by append, and then in turn.
     await appender.append(newEntry('a'));
-    if (method === 'appendInTurn') await store.appendInTurn(newEntries('a', 2), []);
     fates(store, method, list);
     const entries = [...newEntries('a', 3), ...newEntries('b', 2)];
     const positions = await Promise.all(entries.map((entry) => appender.append(entry)));
@@ -59,6 +54,28 @@ describe('a write of which the outcome is not known', () => {
       entries.map((entry, i) => [entry, positions[i]!]),
     );
     expect(await appender.append(newEntry('a'))).toMatchObject({ tenantId: 'a' });
+  });
+
+  test.each([
+    ['had no effect', 'lost before', 0],
+    ['had its effect', 'lost after', 1],
+    ['has its effect later', 'late', 1],
+  ] as const)('in turn %s: it is not tried again, as it may still wait for its log', async (_, fate, times) => {
+    const { store, appender } = openAppender();
+    // Known to the appender and written by another: this goes by append, and then in turn.
+    await appender.append(newEntry('a'));
+    await store.appendInTurn(newEntries('a', 2), []);
+    fates(store, 'appendInTurn', [fate]);
+    const entries = newEntries('a', 3);
+    const found = await outcomes(entries.map((entry) => appender.append(entry)));
+    await turns();
+    expect(found).toEqual(Array.from({ length: 3 }, () => 'STORE_UNAVAILABLE'));
+    const log = await wholeLog(store, 'a');
+    for (const entry of entries) {
+      expect(log.filter(({ details }) => details === entry.details)).toHaveLength(times);
+    }
+    expect(await appender.append(newEntry('a'))).toEqual({ tenantId: 'a', seq: log.length + 1 });
+    expect(appender.queued).toBe(0);
   });
 
   test('another wrote after it was on disk: it is found there', async () => {
@@ -88,23 +105,6 @@ describe('a write of which the outcome is not known', () => {
     fates(store, 'append', ['lost before']);
     expect(await appender.append(newEntry('a'))).toEqual({ tenantId: 'a', seq: 3 });
     expect(await wholeLog(store, 'a')).toHaveLength(3);
-  });
-
-  test('in turn, it is found behind thousands of others, by all of its entries', async () => {
-    const { store, appender } = openAppender();
-    await appender.append(newEntry('a'));
-    await store.appendInTurn(newEntries('a', 1), []);
-    const entries = newEntries('a', 3);
-    let calls = 0;
-    store.fate = ({ method }) => {
-      if (method !== 'appendInTurn' || ++calls > 1) return 'done';
-      // Another comes in between; an entry like the first of these is among his.
-      void store.appendInTurn([...newEntries('a', 1500), entries[0]!, newEntry('a')], []);
-      return 'lost after';
-    };
-    const positions = await Promise.all(entries.map((entry) => appender.append(entry)));
-    expect(positions.map(({ seq }) => seq)).toEqual([1505, 1506, 1507]);
-    expect(await wholeLog(store, 'a')).toHaveLength(1507);
   });
 
   test('its subjects are sent again', async () => {
@@ -231,6 +231,21 @@ describe('one bad tenant does not hold up the others', () => {
     clock.ms = 1001;
     expect(await bad).toEqual(Array.from({ length: 3 }, () => 'STORE_UNAVAILABLE'));
     expect(appender.queued).toBe(0);
+  });
+
+  test('for which the store fails in turn: its error is not that of another', async () => {
+    const { store, appender, clock } = openAppender({ giveUpMs: 1000, maxInTurn: 1 });
+    await Promise.all(['a', 'b'].map((tenantId) => appender.append(newEntry(tenantId))));
+    await Promise.all(['a', 'b'].map((tenantId) => store.appendInTurn([newEntry(tenantId)], [])));
+    store.fate = ({ method, tenantIds }) => {
+      if (method !== 'appendInTurn' || !tenantIds.includes('a')) return 'done';
+      clock.ms = 1001;
+      return new KmsError('STORE_UNAVAILABLE', 'what is wrong with a');
+    };
+    const errors = ['a', 'b'].map((tenantId) =>
+      appender.append(newEntry(tenantId)).catch(({ message }: Error) => message),
+    );
+    expect(await Promise.all(errors)).toEqual(['what is wrong with a', 'the audit log did not take an entry in time']);
   });
 
   test('whose data is refused: only that entry is', async () => {

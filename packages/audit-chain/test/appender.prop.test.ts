@@ -6,7 +6,7 @@ import { checkLog, newEntry, openAppender, turns, wholeLog } from './appender-ca
 
 const WRITES = ['append', 'appendInTurn'];
 
-/** What the next calls take; `late` is for `append`, which can be repeated without harm. */
+/** What the next calls take; `late` is for those that write. */
 const fate = fc.record({
   fate: fc.oneof(
     { weight: 3, arbitrary: fc.constant('done' as const) },
@@ -46,7 +46,7 @@ async function run(
     if (wanted === 'refused' && !late) return WRITES.includes(method) ? new Error('refused') : 'done';
     lost = true;
     if (wanted === 'lost after') return wanted;
-    if (wanted !== 'late' || method !== 'append') return 'lost before';
+    if (wanted !== 'late' || !WRITES.includes(method)) return 'lost before';
     late = true;
     return wanted;
   };

@@ -140,6 +140,8 @@ describe('a checkpoint', () => {
     known.publish = publish;
     expectCheckpoint(await checkpointer.checkpoint(TENANT), await logOf(store));
     expect(await known.highest(TENANT)).toMatchObject({ epoch: 1, size: 3 });
+    known.publish = () => Promise.reject(new Error('once is enough'));
+    await checkpointer.checkpoint(TENANT);
   });
 
   test.each(['lost before', 'lost after', 'late'] as const)(
@@ -188,6 +190,21 @@ describe('a checkpoint', () => {
         expectCheckpoint(await checkpointer.checkpoint(tenantId), await logOf(store, tenantId));
       }
     }
+  });
+
+  test('forgets the trees that were not used for longest', async () => {
+    const store = new MemoryAuditStore();
+    const { checkpointer } = serverOn(store, { trees: 2 });
+    for (const tenantId of ['a', 'b', 'a', 'c']) {
+      await grow(store, 5, tenantId);
+      await checkpointer.checkpoint(tenantId);
+    }
+    const read = async (tenantId: string): Promise<boolean> => {
+      const before = store.calls.length;
+      await checkpointer.checkpoint(tenantId);
+      return store.calls.slice(before).some(({ method }) => method === 'entryHashes');
+    };
+    expect([await read('a'), await read('c'), await read('b'), await read('b')]).toEqual([false, false, true, false]);
   });
 
   test('needs a key that speaks for its log', () => {

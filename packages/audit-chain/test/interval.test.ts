@@ -28,7 +28,7 @@ function detailsOf(logs: readonly StoredCheckpoint[], failed = 0): string {
 const stored = async (store: MemoryAuditStore, ids: readonly string[]): Promise<readonly StoredCheckpoint[]> =>
   Promise.all(ids.map(async (id) => (await store.checkpoint(id))!));
 
-test('a leaf is hashed as spec/audit-chain.md §8 has it', () => {
+test('a leaf is hashed as spec/audit-chain.md §9 has it', () => {
   const root = new Uint8Array(32).fill(9);
   const number = (n: number): Buffer => Buffer.concat([Buffer.alloc(4), Buffer.of(0, 0, n >> 8, n & 255)]);
   const lp = (bytes: Uint8Array): Buffer => Buffer.concat([number(bytes.length), bytes]);

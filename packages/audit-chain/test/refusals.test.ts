@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type NewEntry, Refusals, type Subject, SubjectCache, verifySubject } from '../src/index.ts';
+import { sourceGroup } from '../src/refusals.ts';
 import { newEntries, openAppender, turns, wholeLog } from './appender-cases.ts';
 
 const AT = 1_767_225_600_000_000;
@@ -110,6 +111,39 @@ describe('memory is bounded', () => {
     add('kms.encrypt', 'UNAUTHENTICATED', '\ud800');
     await refusals.flush();
     expect(counts(emitted)).toEqual([['kms.encrypt', 'UNAUTHENTICATED', 2, 'undefined']]);
+  });
+});
+
+describe('a source', () => {
+  test.each([
+    ['192.0.2.1', '192.0.2.1'],
+    ['::ffff:192.0.2.1', '192.0.2.1'],
+    ['[::ffff:c000:201]', '192.0.2.1'],
+    ['2001:db8:0:1::', '2001:db8:0:1::/64'],
+    ['2001:0DB8::1:ffff:192.0.2.1', '2001:db8:0:0::/64'],
+    ['2001:db8:0:1:2:3:4:5', '2001:db8:0:1::/64'],
+    ['[2001:db8:0:1:ffff::]', '2001:db8:0:1::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['::', '0:0:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['1::2:3:4:5:6:7', '1:0:2:3::/64'],
+    ['::ffff:0:192.0.2.1', '0:0:0:0::/64'],
+    ['2001:db8::1::2', '2001:db8::1::2'],
+    ['[nobody]', '[nobody]'],
+    ['gateway:80', 'gateway:80'],
+    ['', ''],
+  ])('%s is counted under %s', (source, group) => {
+    expect(sourceGroup(source)).toBe(group);
+  });
+
+  test('with a network of its own takes one group, not the places of the others', async () => {
+    const { refusals, emitted, add } = open();
+    for (let i = 0; i < 100; i += 1) add('kms.encrypt', 'UNAUTHENTICATED', `2001:db8::${i.toString(16)}`);
+    for (let i = 0; i < 100; i += 1) add('kms.decrypt', 'UNAUTHENTICATED', `192.0.2.${i}`);
+    await refusals.flush();
+    expect(counts(emitted)).toHaveLength(33);
+    expect(counts(emitted)[0]).toEqual(['kms.encrypt', 'UNAUTHENTICATED', 100, 'string']);
+    expect(counts(emitted).at(-1)).toEqual(['kms.decrypt', 'UNAUTHENTICATED', 69, 'undefined']);
   });
 });
 

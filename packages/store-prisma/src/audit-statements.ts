@@ -61,14 +61,18 @@ export const APPEND: Statement = {
 
 /**
  * Batches that begin a log. Waits for who is beginning one of these logs at this moment, always in the order of the
- * tenants and holding nothing but new heads: no deadlock. A log without a head in the answer was begun meanwhile.
+ * tenants and holding nothing but new heads: no deadlock. Not for long, since a flush waits with it: then it ends in
+ * `lock_not_available`. A log without a head in the answer was begun meanwhile.
  */
 export const BEGIN_LOGS: Statement = {
   name: 'minikms_begin_logs',
   text: `
     WITH ${GIVEN}, begun AS (
       INSERT INTO audit_heads (tenant_id, seq, hash, epoch)
-      SELECT tenant_id, last_seq, last_hash, epoch FROM given ORDER BY tenant_id COLLATE "C"
+      SELECT tenant_id, last_seq, last_hash, epoch FROM given
+      -- Evaluated once, before the first row; until the end of the statement's transaction.
+      WHERE (SELECT set_config('lock_timeout', '100ms', true)) IS NOT NULL
+      ORDER BY tenant_id COLLATE "C"
       ON CONFLICT DO NOTHING
       RETURNING tenant_id
     ), advanced AS (

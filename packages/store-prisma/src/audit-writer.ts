@@ -1,5 +1,5 @@
 import type { Batch, EntryWriter, Head, NewEntry, Outcome, Subject } from '@minikms/audit-chain';
-import type { Pool } from 'pg';
+import { DatabaseError, type Pool } from 'pg';
 import { bigints, byteas, integers, texts } from './array-parameter.ts';
 import * as sql from './audit-statements.ts';
 import { run, type Statement } from './statement.ts';
@@ -42,14 +42,28 @@ async function append(
       outcomes[number] = outcomeOf(left, batches[number]!);
     }
   };
+  const begin = async (named: readonly Subject[]): Promise<void> => {
+    try {
+      await send(sql.BEGIN_LOGS, beginning, named);
+    } catch (error) {
+      if (!isLockTimeout(error)) throw error;
+      // Nothing of it took effect: each of these goes in turn, where it holds up nobody.
+      for (const number of beginning) outcomes[number] = 'busy';
+      if (named.length > 0) await send(sql.APPEND, [], named);
+    }
+  };
   const sends: Promise<void>[] = [];
-  if (beginning.length > 0) sends.push(send(sql.BEGIN_LOGS, beginning, following.length > 0 ? [] : subjects));
+  if (beginning.length > 0) sends.push(begin(following.length > 0 ? [] : subjects));
   if (following.length > 0 || (subjects.length > 0 && sends.length === 0)) {
     sends.push(send(sql.APPEND, following, subjects));
   }
   // Both are over before one is thrown: what is on disk by then is all that will be, unless a connection was lost.
   for (const settled of await Promise.allSettled(sends)) if (settled.status === 'rejected') throw settled.reason;
   return outcomes;
+}
+
+function isLockTimeout(error: unknown): boolean {
+  return error instanceof DatabaseError && error.code === '55P03';
 }
 
 /** Why a batch was left out, by its log's head as it was when the statement began. */

@@ -53,6 +53,7 @@ export async function grantServing(client: Client, schema: string, role: string)
   try {
     await client.query('BEGIN');
     for (const statement of statements(schema, role)) await client.query(statement);
+    if (await ownsSchema(client, schema)) await client.query(revokeCreate(schema, role));
     // Who does not own the schema cannot grant its use; PostgreSQL only warns.
     const { rows: usable } = await client.query<{ usable: boolean }>(
       `SELECT has_schema_privilege($1::name, $2::text, 'USAGE') AS usable`,
@@ -68,6 +69,23 @@ export async function grantServing(client: Client, schema: string, role: string)
       { cause },
     );
   }
+}
+
+/** Only who may act as the owner of the schema can take a privilege on it from others. */
+async function ownsSchema(client: Client, schema: string): Promise<boolean> {
+  const { rows } = await client.query<{ owned: boolean }>(
+    `SELECT pg_has_role(current_user, nspowner, 'USAGE') AS owned FROM pg_namespace WHERE nspname = $1`,
+    [schema],
+  );
+  return rows[0]?.owned === true;
+}
+
+/**
+ * Whoever may create objects in the schema can put a function there that is called in place of one of PostgreSQL's or of
+ * ours; before PostgreSQL 15 everybody may in `public`.
+ */
+function revokeCreate(schema: string, role: string): string {
+  return `REVOKE CREATE ON SCHEMA ${escapeIdentifier(schema)} FROM PUBLIC, ${escapeIdentifier(role)}`;
 }
 
 function statements(schema: string, role: string): string[] {

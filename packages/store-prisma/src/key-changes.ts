@@ -22,7 +22,7 @@ const PAUSE_MS = 100;
 /** Where changes are made, and who hears of the end of a log that one of them wrote to. */
 export interface Changing {
   readonly pool: Pool;
-  readonly onAppend: ((tenantId: string, head: Head) => void) | undefined;
+  readonly onAppend: ((entry: ChangeEntry, head: Head) => void) | undefined;
 }
 
 /** Stores a first version, and its entry, in one statement. */
@@ -155,7 +155,7 @@ function appended(
   if (entry === undefined || !row) return undefined;
   const [, first, last, hash, epoch] = APPENDED.exec(row) ?? [];
   if (first === undefined || hash === undefined) throw new Error('minikms_audit_append returned something else');
-  onAppend?.(entry.tenantId, { seq: Number(last), hash: Buffer.from(hash, 'hex'), epoch: Number(epoch) });
+  onAppend?.(entry, { seq: Number(last), hash: Buffer.from(hash, 'hex'), epoch: Number(epoch) });
   return written(entry, first);
 }
 

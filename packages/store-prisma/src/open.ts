@@ -1,5 +1,5 @@
 import type { AuditStore, Head } from '@minikms/audit-chain';
-import type { KeyStore, RootKeyRegistry, ServerKeyStore } from '@minikms/key-hierarchy';
+import type { ChangeEntry, KeyStore, RootKeyRegistry, ServerKeyStore } from '@minikms/key-hierarchy';
 import { PrismaPg } from '@prisma/adapter-pg';
 import type { Pool } from 'pg';
 import { auditStore, ownsAuditLog } from './audit.ts';
@@ -26,8 +26,8 @@ export interface StoreOptions {
   readonly maxConnections?: number;
   /** Told of connections lost while nobody used them, for the log. Nothing has to be done: the pool opens others. */
   readonly onError?: (error: Error) => void;
-  /** Told where an audit log ends since a change of keys wrote an entry to it. Must not throw. */
-  readonly onAppend?: (tenantId: string, head: Head) => void;
+  /** Told of each entry that a change of keys wrote, and where its log ends since. Must not throw. */
+  readonly onAppend?: (entry: ChangeEntry, head: Head) => void;
 }
 
 /** The ports of the domains on one database. All of it throws `STORE_UNAVAILABLE` during an outage, and recovers. */

@@ -92,6 +92,17 @@ describe('kms_audit_log', () => {
 });
 
 describe('minikms_audit_append', () => {
+  it('ends a log before the seq that a double does not tell from the next', async () => {
+    const zeros = `decode(repeat('00', 32), 'hex')`;
+    await db.query(`INSERT INTO audit_heads VALUES ('long', 9007199254740990, ${zeros})`);
+    const append = `SELECT last FROM minikms_audit_append('long', '{1}', '{a}', '{""}', '{x}', '{""}')`;
+    expect(await db.query(append)).toEqual([{ last: '9007199254740991' }]);
+    await expect(db.query(append)).rejects.toMatchObject({ code: '23514' });
+    await expect(
+      db.query(`UPDATE audit_heads SET seq = 9007199254740992 WHERE tenant_id = 'long'`),
+    ).rejects.toMatchObject({ code: '23514' });
+  });
+
   it('takes its place in the transaction of another change', async () => {
     const client = new Client({ connectionString: db.url });
     await client.connect();

@@ -188,6 +188,38 @@ describe('migrate', () => {
     }
   });
 
+  it('takes from the role, and from everybody, what could be put in place of its functions', async () => {
+    const both = await divided();
+    try {
+      const role = `"${decodeURIComponent(new URL(both.serving).username).replaceAll('"', '""')}"`;
+      const create = `CREATE FUNCTION minikms_lp(field text) RETURNS bytea LANGUAGE sql RETURN '\\x'::bytea`;
+      for (const whom of [role, 'PUBLIC']) {
+        await both.as(both.owner, `GRANT CREATE ON SCHEMA public TO ${whom}`);
+        await both.as(both.serving, `BEGIN; ${create}; ROLLBACK`);
+        await migrate(both.owner, { directory: MIGRATIONS, serving: both.serving });
+        await expect(both.as(both.serving, create)).rejects.toMatchObject({ code: '42501' });
+      }
+    } finally {
+      await both.drop();
+    }
+  });
+
+  it('of tables in a schema of somebody else leaves that schema as it is', async () => {
+    const both = await divided();
+    try {
+      const owner = `"${decodeURIComponent(new URL(both.owner).username)}"`;
+      await both.db.query('CREATE SCHEMA lent');
+      await both.db.query('GRANT USAGE ON SCHEMA lent TO PUBLIC');
+      await both.db.query(`GRANT CREATE ON SCHEMA lent TO ${owner}`);
+      const [owners, serving] = [both.owner, both.serving].map((url) => `${url}?schema=lent`) as [string, string];
+      await migrate(owners, { directory: MIGRATIONS, serving });
+      await migrate(owners, { directory: MIGRATIONS, serving });
+      expect(await both.as(both.serving, 'SELECT FROM lent.key_versions')).toEqual([]);
+    } finally {
+      await both.drop();
+    }
+  });
+
   it('leaves the role that migrates as it is, and refuses one that does not exist', async () => {
     const both = await divided();
     try {

@@ -150,6 +150,21 @@ describe('a log that somebody holds', () => {
     for (const { tenantId } of batches) await verified(store.audit, tenantId);
   });
 
+  it('and is just begun is busy soon, with all that begin with it; what follows is written, and the subjects', async () => {
+    await store.audit.appendInTurn(newEntries('old', 1), []);
+    const letGo = await db.hold(
+      `INSERT INTO audit_heads (tenant_id, seq, hash) VALUES ('begun', 0, decode(repeat('00', 32), 'hex'))`,
+    );
+    const begins = ['begun', 'new'].map((tenant) => batchOf(EMPTY, newEntries(tenant, 1)));
+    const batches = [...begins, await nextBatch(store.audit, 'old', 1)];
+    // Before it is let go: who would wait for it would never come back.
+    expect(await store.audit.append(batches, newSubjects('old', 1))).toEqual(['busy', 'busy', true]);
+    expect(await store.audit.append(begins, newSubjects('new', 1))).toEqual(['busy', 'busy']);
+    await letGo();
+    expect(await store.audit.append(begins, [])).toEqual([true, true]);
+    for (const tenant of ['old', 'new']) expect(await store.audit.erase(tenant, 'somebody@example.com')).toBe(1);
+  });
+
   it('holds up who waits for it, and neither flushes nor keys nor pages', async () => {
     const key = newKey();
     await store.keys.createFirst(key, 0);

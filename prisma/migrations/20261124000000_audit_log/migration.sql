@@ -7,14 +7,15 @@ END $$;
 
 CREATE TABLE audit_heads (
   tenant_id text    COLLATE "C" PRIMARY KEY,
-  seq       bigint  NOT NULL CHECK (seq >= 0),
+  -- Below 2^53: who reads it keeps it in a double.
+  seq       bigint  NOT NULL CHECK (seq >= 0 AND seq < 9007199254740992),
   hash      bytea   NOT NULL CHECK (octet_length(hash) = 32),
   epoch     integer NOT NULL DEFAULT 1 CHECK (epoch >= 1)
 ) WITH (fillfactor = 50);
 
 CREATE TABLE kms_audit_log (
   tenant_id        text   COLLATE "C" NOT NULL,
-  seq              bigint NOT NULL CHECK (seq >= 1),
+  seq              bigint NOT NULL CHECK (seq >= 1 AND seq < 9007199254740992),
   timestamp_us     bigint NOT NULL,
   action           text   COLLATE "C" NOT NULL,
   actor_id         text   COLLATE "C" NOT NULL,

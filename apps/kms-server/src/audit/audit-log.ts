@@ -1,4 +1,16 @@
-import { Appender, Checkpointer, Refusals, SubjectCache, verifierKey, Witnesses } from '@minikms/audit-chain';
+import {
+  Appender,
+  AuditError,
+  Checkpointer,
+  type Head,
+  type NewEntry,
+  type KnownCheckpoint,
+  Refusals,
+  type Subject,
+  SubjectCache,
+  verifierKey,
+  Witnesses,
+} from '@minikms/audit-chain';
 import { KmsError, Signer } from '@minikms/crypto-core';
 import { openServerKey, type Root } from '@minikms/key-hierarchy';
 import type { Store } from '@minikms/store-prisma';
@@ -8,13 +20,15 @@ import { every } from '../every.ts';
 import { AuditTrail, SYSTEM } from '../rpc/audit.ts';
 import { callLog } from '../rpc/call-log.ts';
 import type { AuditLog } from '../services/audit.ts';
-import { PublishedCheckpoints } from './published.ts';
+import { eachOf, PublishedCheckpoints } from './published.ts';
 
 export interface AuditLogOptions {
   readonly config: AuditConfig;
   readonly root: Root;
   readonly store: Pick<Store, 'audit' | 'serverKeys'>;
   readonly log: Logger;
+  /** `ServerAudit.hasIncident` is another than before. */
+  readonly onIncident: () => void;
 }
 
 /** The audit log of a server: what calls are written down with, and what AuditService reads. */
@@ -23,8 +37,18 @@ export interface ServerAudit extends AuditLog {
   readonly published: PublishedCheckpoints;
   /** The name of the log, with which every origin begins. */
   readonly name: string;
+  /** A log lost entries: all calls fail. */
+  readonly hasIncident: boolean;
+  /**
+   * Compares every log of which a checkpoint is known with the database; to be done before serving.
+   *
+   * @throws AuditError `AUDIT_LOG_BEHIND`.
+   */
+  compare(): Promise<void>;
   /** Writes down what the server did by itself; rejects when that is not on disk. */
   system(action: string, facts: Readonly<Record<string, unknown>>): Promise<void>;
+  /** Takes note of an entry that a transaction of the store appended, and where its log ends since. */
+  appended(entry: NewEntry, head: Head): void;
   /** Begins to sign checkpoints at each interval. */
   start(): void;
   /** Writes what waits. */
@@ -34,9 +58,11 @@ export interface ServerAudit extends AuditLog {
 /** What a server's audit log holds in connections for writing what others write too; `openStore` has as many. */
 const IN_TURN = 3;
 const SUBJECTS = 50_000;
+/** Logs that are compared at once at the start. */
+const COMPARED = 8;
 const SECOND = 1000;
 
-export async function openAudit({ config, root, store, log }: AuditLogOptions): Promise<ServerAudit> {
+export async function openAudit({ config, root, store, log, onIncident }: AuditLogOptions): Promise<ServerAudit> {
   const { name, signer } = await signingKey(config, root, store);
   const problem = (tenantId: string, error: unknown): void =>
     log.warn({ tenantId, reason: error instanceof Error ? error.message : String(error) }, 'audit checkpoint');
@@ -46,11 +72,15 @@ export async function openAudit({ config, root, store, log }: AuditLogOptions): 
     url: config.checkpointUrl,
     onProblem: problem,
   });
+  await published.load();
+  const witnesses = config.witnesses && new Witnesses({ ...config.witnesses, now: Date.now });
   const appender = new Appender({
     store: store.audit,
     floor: (tenantId) => published.highest(tenantId),
-    onIncident: (incident) =>
-      log.error(incident, 'the audit log lost entries: all calls fail until `kms-server audit recover` was run'),
+    onIncident(incident) {
+      log.error(incident, 'the audit log lost entries: all calls fail until `kms-server audit recover` was run');
+      onIncident();
+    },
     maxInTurn: IN_TURN,
   });
   const checkpointer = new Checkpointer({
@@ -58,14 +88,15 @@ export async function openAudit({ config, root, store, log }: AuditLogOptions): 
     log: name,
     signer: { name, signer },
     known: published,
-    ...(config.witnesses && { witnesses: new Witnesses({ ...config.witnesses, now: Date.now }) }),
+    ...(witnesses && { witnesses }),
     onIncident: ({ tenantId, epoch, reason }) => appender.halt(tenantId, epoch, reason),
     onProblem: problem,
   });
   const subjects = new SubjectCache(SUBJECTS);
   const refusals = new Refusals({ tenantId: SYSTEM, emit: (entry, named) => appender.append(entry, named), subjects });
   const nowUs = (): number => Date.now() * 1000;
-  const trail = new AuditTrail({ appender, refusals, subjects, callLog: callLog(log), nowUs });
+  const storeSubjects = (named: readonly Subject[]): Promise<unknown> => store.audit.append([], named);
+  const trail = new AuditTrail({ appender, refusals, subjects, storeSubjects, callLog: callLog(log), nowUs });
   const system = async (action: string, facts: Readonly<Record<string, unknown>>): Promise<void> => {
     await appender.append(trail.systemEntry(action, JSON.stringify({ outcome: 'OK', ...facts })));
   };
@@ -79,6 +110,38 @@ export async function openAudit({ config, root, store, log }: AuditLogOptions): 
       if (!isExpected(error)) problem(SYSTEM, error);
     }
   };
+  /** Why a log is behind what was signed for, or `undefined`. What is known is older than the head that is read. */
+  const behind = async (tenantId: string, { epoch, size }: KnownCheckpoint): Promise<string | undefined> => {
+    const head = (await store.audit.head(tenantId)) ?? { epoch: 1, seq: 0 };
+    if (head.epoch > epoch || (head.epoch === epoch && head.seq >= size)) return undefined;
+    return `ends at entry ${head.seq} of epoch ${head.epoch}, and a checkpoint of ${size} entries of epoch ${epoch} is known`;
+  };
+  /** What other servers signed, as `PublishedCheckpoints` has it. One that waits for its witnesses is not published yet. */
+  const learn = async (): Promise<void> => {
+    try {
+      const stored = await store.audit.checkpoint(SYSTEM);
+      if (stored === undefined || (witnesses !== undefined && !witnesses.quorum(stored.note))) return;
+      await published.learn(SYSTEM, stored.note);
+    } catch (error) {
+      if (!isExpected(error)) problem(SYSTEM, error);
+    }
+  };
+  const watch = async (): Promise<void> => {
+    await learn();
+    try {
+      const known = await published.highest(SYSTEM);
+      // A server that writes nothing, or whose last entry the log was put back to, would not notice by itself.
+      const reason = known && (await behind(SYSTEM, known));
+      if (known !== undefined && reason !== undefined) appender.halt(SYSTEM, known.epoch, reason);
+    } catch (error) {
+      if (!isExpected(error)) problem(SYSTEM, error);
+    }
+  };
+  const recheck = async (): Promise<void> => {
+    const before = appender.incident;
+    await appender.recheck().catch(() => log.debug('audit log not looked at'));
+    if (before !== appender.incident) onIncident();
+  };
   const jobs: { stop(): void }[] = [];
   return {
     store: store.audit,
@@ -87,11 +150,26 @@ export async function openAudit({ config, root, store, log }: AuditLogOptions): 
     published,
     name,
     system,
+    appended: (entry, head) => appender.learn(entry, head),
+    get hasIncident() {
+      return appender.incident !== undefined;
+    },
+    async compare() {
+      await learn();
+      await eachOf(published.all(), COMPARED, async ({ tenantId, checkpoint }) => {
+        const reason = await behind(tenantId, checkpoint);
+        if (reason === undefined) return;
+        const help = 'find out what became of the database, and see `kms-server audit recover`';
+        throw new AuditError('AUDIT_LOG_BEHIND', `the audit log of tenant ${tenantId} ${reason}: ${help}`);
+      });
+    },
     start() {
       jobs.push(
         every(SECOND, () => refusals.flush()),
-        every(SECOND, () => appender.recheck().catch(() => log.debug('audit log not looked at'))),
+        every(SECOND, recheck),
         every(Math.min(config.intervalMs, 5 * SECOND), interval),
+        // Not with the interval, which may take long.
+        every(5 * SECOND, watch),
       );
     },
     async close() {

@@ -190,6 +190,11 @@ class AdmittedCall implements ServerInterceptingCallInterface, Listener {
     return this.#call.getMetricsRecorder();
   }
 
+  /** Drops what has not been sent; the caller sees a cancelled call. */
+  reset(): void {
+    inside(this.#call).stream?.close(constants.NGHTTP2_CANCEL);
+  }
+
   #forget(): void {
     if (this.since >= 0) this.#admission.forget(this);
   }
@@ -220,6 +225,12 @@ class AdmittedCall implements ServerInterceptingCallInterface, Listener {
     call.maxReceiveMessageSize = OPEN_RECEIVE_LIMIT;
     if (call.decoder !== undefined) call.decoder.maxReadMessageLength = OPEN_RECEIVE_LIMIT;
   }
+}
+
+/** Ends a call, as grpc-js hands it to a method, whatever of its answer waits to be read. */
+export function resetStream(call: object): void {
+  const admitted = (call as { readonly call?: unknown }).call;
+  if (admitted instanceof AdmittedCall) admitted.reset();
 }
 
 function inside(call: Call): Inside {

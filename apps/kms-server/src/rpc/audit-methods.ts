@@ -11,8 +11,10 @@ import {
   getReceipt,
   verifyChain,
 } from '../services/audit.ts';
+import { Slots } from '../services/busy.ts';
 import { SYSTEM } from './audit.ts';
 import { SINGLE, type Table } from './methods.ts';
+import type { Context } from './unary.ts';
 import { encodeResponse } from './wire.ts';
 
 export interface AuditServices {
@@ -22,6 +24,10 @@ export interface AuditServices {
 interface OfTenant {
   readonly orgId: string;
 }
+
+/** How many exports, and how many verifications, run at once: in this process, and of one tenant. */
+const MOST_AT_ONCE = 4;
+const MOST_OF_TENANT = 2;
 
 const MOST_ENTRIES = 1000;
 const MOST_OFFSET = 100_000;
@@ -37,7 +43,34 @@ function checkNumber(field: string, value: bigint | number, least: number, most:
 
 const seqFacts = ({ seq }: { readonly seq: bigint }): string => `,"seq":${seq}`;
 
+function checkSearch(request: proto.GetAuditLogsRequest): void {
+  checkNumber('limit', request.limit, 0, MOST_ENTRIES);
+  checkNumber('offset', request.offset, 0, MOST_OFFSET);
+  checkNumber('before_seq', request.beforeSeq, 0, Number.MAX_SAFE_INTEGER);
+  for (const [field, value] of [
+    ['from_timestamp_us', request.fromTimestampUs],
+    ['before_timestamp_us', request.beforeTimestampUs],
+  ] as const)
+    checkNumber(field, value ?? 0n, 0, Number.MAX_SAFE_INTEGER);
+  for (const field of ['action', 'actorId'] as const)
+    if (Buffer.byteLength(request[field]) > MOST_TEXT || request[field].includes('\0'))
+      throw new ServerError(
+        'FIELD_INVALID',
+        `${field === 'action' ? field : 'actor_id'} must be at most ${MOST_TEXT} bytes without NUL`,
+      );
+}
+
+function checkSeq({ seq }: { readonly seq: bigint }): void {
+  checkNumber('seq', seq, 1, Number.MAX_SAFE_INTEGER);
+}
+
 export function auditMethods({ auditLog }: AuditServices): Table<typeof proto.AuditServiceService> {
+  const exports = new Slots('exports', MOST_AT_ONCE, MOST_OF_TENANT);
+  const verifications = new Slots('verifications', MOST_AT_ONCE, MOST_OF_TENANT);
+  /** Before anything else of a call, also what refuses it: its entry would begin a log for whatever tenant it names. */
+  const enter = async ({ orgId }: OfTenant, { event }: Context): Promise<void> => {
+    event.withoutLog = orgId !== SYSTEM && (await auditLog.store.head(orgId)) === undefined;
+  };
   const shared = {
     tenant: ({ orgId }: OfTenant) => orgId,
     scope: () => '',
@@ -52,25 +85,12 @@ export function auditMethods({ auditLog }: AuditServices): Table<typeof proto.Au
       request: proto.GetAuditLogsRequest,
       encode: (response) => encodeResponse(proto.GetAuditLogsResponse, response),
       action: 'audit.read',
-      validate(request) {
-        checkTenant(request);
-        checkNumber('limit', request.limit, 0, MOST_ENTRIES);
-        checkNumber('offset', request.offset, 0, MOST_OFFSET);
-        checkNumber('before_seq', request.beforeSeq, 0, Number.MAX_SAFE_INTEGER);
-        for (const [field, value] of [
-          ['from_timestamp_us', request.fromTimestampUs],
-          ['before_timestamp_us', request.beforeTimestampUs],
-        ] as const)
-          checkNumber(field, value ?? 0n, 0, Number.MAX_SAFE_INTEGER);
-        for (const field of ['action', 'actorId'] as const)
-          if (Buffer.byteLength(request[field]) > MOST_TEXT || request[field].includes('\0'))
-            throw new ServerError(
-              'FIELD_INVALID',
-              `${field === 'action' ? field : 'actor_id'} must be at most ${MOST_TEXT} bytes without NUL`,
-            );
-      },
       facts: (_, response) => (response === undefined ? '' : `,"entries":${response.entries.length}`),
-      run: (request) => getAuditLogs(auditLog, request),
+      async run(request, context) {
+        await enter(request, context);
+        checkSearch(request);
+        return getAuditLogs(auditLog, request, context);
+      },
     },
     verifyChain: {
       ...shared,
@@ -79,18 +99,27 @@ export function auditMethods({ auditLog }: AuditServices): Table<typeof proto.Au
       action: 'audit.verify',
       facts: (_, response) =>
         response === undefined ? '' : `,"valid":${response.valid},"entries":${response.entriesChecked}`,
-      run: (request, context) => verifyChain(auditLog, request, context),
+      async run(request, context) {
+        await enter(request, context);
+        const leave = verifications.take(request.orgId);
+        try {
+          return await verifyChain(auditLog, request, context);
+        } finally {
+          leave();
+        }
+      },
     },
     exportLog: {
       ...shared,
       request: proto.ExportLogRequest,
       encode: (response) => encodeResponse(proto.ExportLogResponse, response),
       action: 'audit.export',
-      validate(request) {
-        checkTenant(request);
-        checkNumber('after_seq', request.afterSeq, 0, Number.MAX_SAFE_INTEGER);
-      },
       facts: ({ afterSeq }) => `,"after_seq":${afterSeq}`,
+      async enter(request, context) {
+        await enter(request, context);
+        checkNumber('after_seq', request.afterSeq, 0, Number.MAX_SAFE_INTEGER);
+        return exports.take(request.orgId);
+      },
       stream: (request) => exportLog(auditLog, request),
     },
     getCheckpoint: {
@@ -99,43 +128,46 @@ export function auditMethods({ auditLog }: AuditServices): Table<typeof proto.Au
       encode: (response) => encodeResponse(proto.GetCheckpointResponse, response),
       action: 'audit.checkpoint',
       facts: (_, response) => (response === undefined ? '' : `,"size":${response.size}`),
-      run: (request) => getCheckpoint(auditLog, request),
+      async run(request, context) {
+        await enter(request, context);
+        return getCheckpoint(auditLog, request);
+      },
     },
     getInclusionProof: {
       ...shared,
       request: proto.GetInclusionProofRequest,
       encode: (response) => encodeResponse(proto.GetInclusionProofResponse, response),
       action: 'audit.prove',
-      validate(request) {
-        checkTenant(request);
-        checkNumber('seq', request.seq, 1, Number.MAX_SAFE_INTEGER);
-      },
       facts: seqFacts,
-      run: (request) => getInclusionProof(auditLog, request),
+      async run(request, context) {
+        await enter(request, context);
+        checkSeq(request);
+        return getInclusionProof(auditLog, request);
+      },
     },
     getConsistencyProof: {
       ...shared,
       request: proto.GetConsistencyProofRequest,
       encode: (response) => encodeResponse(proto.GetConsistencyProofResponse, response),
       action: 'audit.prove',
-      validate(request) {
-        checkTenant(request);
-        checkNumber('old_size', request.oldSize, 0, Number.MAX_SAFE_INTEGER);
-      },
       facts: ({ oldSize }) => `,"old_size":${oldSize}`,
-      run: (request) => getConsistencyProof(auditLog, request),
+      async run(request, context) {
+        await enter(request, context);
+        checkNumber('old_size', request.oldSize, 0, Number.MAX_SAFE_INTEGER);
+        return getConsistencyProof(auditLog, request);
+      },
     },
     getReceipt: {
       ...shared,
       request: proto.GetReceiptRequest,
       encode: (response) => encodeResponse(proto.GetReceiptResponse, response),
       action: 'audit.prove',
-      validate(request) {
-        checkTenant(request);
-        checkNumber('seq', request.seq, 1, Number.MAX_SAFE_INTEGER);
-      },
       facts: seqFacts,
-      run: (request) => getReceipt(auditLog, request),
+      async run(request, context) {
+        await enter(request, context);
+        checkSeq(request);
+        return getReceipt(auditLog, request);
+      },
     },
   };
 }

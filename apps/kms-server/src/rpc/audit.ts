@@ -1,4 +1,4 @@
-import type { Appender, NewEntry, Position, Refusals, Subject, SubjectCache } from '@minikms/audit-chain';
+import type { Appender, KnownSubject, NewEntry, Position, Refusals, Subject, SubjectCache } from '@minikms/audit-chain';
 import { type ChangeEntry, checkId, type KeyChange, type Written } from '@minikms/key-hierarchy';
 import type { CallLog } from './call-log.ts';
 import type { Principal } from './identify.ts';
@@ -20,6 +20,10 @@ export interface CallEvent {
   readonly peer: () => string;
   /** Where its entry stands, once it is written. */
   position: Position | Written | undefined;
+  /** What its entries name the peer by: of all that are written for it, whatever the cache forgets meanwhile. */
+  peerSubject?: KnownSubject;
+  /** The tenant that it names has no log, which asking for it shall not begin: its entry goes to `_system`. */
+  withoutLog?: boolean;
 }
 
 /** Where calls are written down before they are answered. */
@@ -42,6 +46,8 @@ export interface AuditTrailOptions {
   readonly appender: Pick<Appender, 'append'>;
   readonly refusals: Pick<Refusals, 'add'>;
   readonly subjects: SubjectCache;
+  /** Stores what an entry names that was written without it. */
+  readonly storeSubjects: (subjects: readonly Subject[]) => Promise<unknown>;
   readonly callLog: CallLog;
   /** Microseconds since 1970. */
   readonly nowUs: () => number;
@@ -59,14 +65,13 @@ export class AuditTrail implements Audit {
     const { appender, callLog, nowUs, refusals } = this.#options;
     callLog(event, failure, error);
     // A change of keys has been written down in its own transaction.
-    if (event.position !== undefined && failure === undefined) return undefined;
+    if (event.position !== undefined && failure === undefined) return this.#namePeer(event);
     if (event.principal === undefined) {
       const code = failure?.code ?? 'UNAUTHENTICATED';
       refusals.add({ action: event.action, code, source: addressOf(event.peer()), atUs: nowUs() });
       return undefined;
     }
-    // What succeeded has been validated.
-    const tenantId = failure === undefined ? event.tenantId || SYSTEM : establishedTenant(event);
+    const tenantId = logOf(event, failure);
     const peer = this.#peer(event, tenantId);
     const details = detailsOf(event, failure?.code ?? 'OK', peer?.subject.id);
     const entry = this.#entry(event, tenantId, event.action, details);
@@ -87,8 +92,9 @@ export class AuditTrail implements Audit {
       const about = `"tenant":${JSON.stringify(change.tenantId)},"scope":${JSON.stringify(change.scopeId)}`;
       return this.systemEntry(action, `{"outcome":"OK",${about}${made}}`);
     }
-    const event = { ...(cause as CallEvent), facts: made };
-    const details = detailsOf(event, 'OK', this.#peer(event, change.tenantId)?.subject.id);
+    const event = cause as CallEvent;
+    const peer = this.#peer(event, change.tenantId);
+    const details = detailsOf({ ...event, facts: made }, 'OK', peer?.subject.id);
     return this.#entry(event, change.tenantId, action, details);
   };
 
@@ -109,10 +115,30 @@ export class AuditTrail implements Audit {
     };
   }
 
-  #peer(event: CallEvent, tenantId: string): ReturnType<SubjectCache['of']> | undefined {
-    const address = addressOf(event.peer());
-    return address === '' ? undefined : this.#options.subjects.of(tenantId, 'peer', address);
+  /** A change's entry goes without the subject that it names. What was changed is answered whether or not that is stored. */
+  #namePeer(event: CallEvent): Promise<void> | undefined {
+    const peer = this.#peer(event, event.tenantId);
+    if (peer === undefined || peer.stored) return undefined;
+    return this.#options.storeSubjects([peer.subject]).then(
+      () => void (peer.stored = true),
+      () => {},
+    );
   }
+
+  #peer(event: CallEvent, tenantId: string): KnownSubject | undefined {
+    if (event.peerSubject?.subject.tenantId === tenantId) return event.peerSubject;
+    const address = addressOf(event.peer());
+    if (address === '') return undefined;
+    const peer = this.#options.subjects.of(tenantId, 'peer', address);
+    event.peerSubject = peer;
+    return peer;
+  }
+}
+
+function logOf(event: CallEvent, failure: Failure | undefined): string {
+  if (event.withoutLog === true) return SYSTEM;
+  // What succeeded has been validated.
+  return failure === undefined ? event.tenantId || SYSTEM : establishedTenant(event);
 }
 
 /** A refused call grows a tenant's log only when it names one. */
@@ -129,8 +155,9 @@ function detailsOf(event: CallEvent, outcome: string, peer: string | undefined):
   const { facts, requestId, scopeId } = event;
   // Only what passed the rule of ids needs no quoting; a text that did not may be anything.
   const scope = scopeId === '' ? '' : `,"scope":${JSON.stringify(scopeId.slice(0, 128).toWellFormed())}`;
+  const tenant = event.withoutLog === true ? `,"tenant":${JSON.stringify(event.tenantId)}` : '';
   const from = peer === undefined ? '' : `,"peer":"${peer}"`;
-  return `{"outcome":"${outcome}"${scope}${facts},"request":"${requestId}"${from}}`;
+  return `{"outcome":"${outcome}"${tenant}${scope}${facts},"request":"${requestId}"${from}}`;
 }
 
 /** Without the port, which tells nothing about who it was. */

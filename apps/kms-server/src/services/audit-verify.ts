@@ -3,6 +3,7 @@ import {
   AuditError,
   type AuditStore,
   ChainVerifier,
+  type KnownCheckpoint,
   leafHash,
   openCheckpoint,
   TreeFrontier,
@@ -40,11 +41,14 @@ export async function* pages(
 /**
  * Checks a log as it stands in the store, from its first entry to its head, in constant memory: every field and link, the
  * head, and the tree against the newest checkpoint, which must be signed by `key`.
+ *
+ * @param known the highest checkpoint that is known outside of the store: who empties a log takes its checkpoints with it.
  */
 export async function verifyLog(
   store: Readable,
   key: VerifierKey,
   tenantId: string,
+  known: KnownCheckpoint | undefined,
   stopIfCancelled: () => void,
 ): Promise<VerifyChainResponse> {
   // The checkpoint first: it covers nothing that is newer than the head.
@@ -53,6 +57,8 @@ export async function verifyLog(
   const chain = new ChainVerifier();
   const tree = new TreeFrontier();
   let root = checkpoint?.size === 0 ? tree.root() : undefined;
+  const epoch = head?.epoch ?? 1;
+  let knownRoot: Uint8Array | undefined;
   const answer = (bad: Bad | undefined, covered: number): VerifyChainResponse => ({
     valid: bad === undefined,
     entriesChecked: BigInt(chain.size),
@@ -66,6 +72,7 @@ export async function verifyLog(
       if (fault !== undefined) return answer(fault, 0);
       tree.append(leafHash(entry.entryHash));
       if (tree.size === checkpoint?.size) root = tree.root();
+      if (tree.size === known?.size) knownRoot = tree.root();
     }
   }
   const seq = BigInt(chain.size + 1);
@@ -73,6 +80,10 @@ export async function verifyLog(
     return answer(bad('LOG_TRUNCATED', seq, `the log has ${head?.seq} entries, and entry ${seq} is missing`), 0);
   if (head !== undefined && !equal(chain.head, head.hash))
     return answer(bad('LINK_BROKEN', seq - 1n, 'the last entry is not the one that the log ends with'), 0);
+  if (known !== undefined && (known.epoch > epoch || (known.epoch === epoch && known.size > chain.size)))
+    return answer(bad('LOG_TRUNCATED', seq, `${known.size} entries were signed for, and entry ${seq} is missing`), 0);
+  if (known?.epoch === epoch && knownRoot !== undefined && !equal(knownRoot, known.root))
+    return answer(bad('ROOT_MISMATCH', 1n, 'the entries are not those that were signed for'), 0);
   if (checkpoint === undefined) return answer(undefined, 0);
   if (checkpoint.size > chain.size)
     return answer(

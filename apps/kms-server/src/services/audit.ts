@@ -2,6 +2,7 @@ import {
   type AuditEntry as Entry,
   type AuditStore,
   type Checkpointer,
+  type KnownCheckpoints,
   encodeCheckpointLine,
   encodeLine,
   formatVerifierKey,
@@ -18,6 +19,7 @@ import type {
   GetReceiptResponse,
   VerifyChainResponse,
 } from '@minikms/protocol';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Context } from '../rpc/unary.ts';
 import { pages, verifyLog } from './audit-verify.ts';
 
@@ -25,34 +27,76 @@ import { pages, verifyLog } from './audit-verify.ts';
 export interface AuditLog {
   readonly store: AuditStore;
   readonly checkpointer: Checkpointer;
+  /** What was handed out, outside of the store. */
+  readonly published: Pick<KnownCheckpoints, 'highest'>;
 }
 
 const DEFAULT_LIMIT = 100;
 
-export async function getAuditLogs({ store }: AuditLog, request: GetAuditLogsRequest): Promise<GetAuditLogsResponse> {
+/** What a search reads at once, and how often at most: 50,000 entries take about half a second. */
+const PAGE = 1000;
+const PAGES = 50;
+
+/** An export's message is cut after so many characters, of which each takes three bytes at most: 1 MiB is never reached. */
+const MESSAGE = 256 * 1024;
+
+/** There is no index for what is filtered: a search goes back over a bounded part of the log, and its caller goes on. */
+export async function getAuditLogs(
+  { store }: AuditLog,
+  request: GetAuditLogsRequest,
+  context: Pick<Context, 'stopIfCancelled'>,
+): Promise<GetAuditLogsResponse> {
+  const { orgId, offset } = request;
   const limit = request.limit === 0 ? DEFAULT_LIMIT : request.limit;
-  const microseconds = (value: bigint | undefined): number | undefined => (value === undefined ? value : Number(value));
-  const filter = {
-    action: request.action || undefined,
-    actorId: request.actorId || undefined,
-    fromUs: microseconds(request.fromTimestampUs),
-    beforeUs: microseconds(request.beforeTimestampUs),
-    beforeSeq: request.beforeSeq === 0n ? undefined : Number(request.beforeSeq),
-  };
-  const entries = await store.findEntries(request.orgId, filter, limit, request.offset);
-  const last = entries.at(-1);
-  return {
+  let beforeSeq = request.beforeSeq === 0n ? undefined : Number(request.beforeSeq);
+  const answer = (entries: readonly Entry[], next: bigint | number | undefined): GetAuditLogsResponse => ({
     entries: entries.map(wireEntry),
-    nextBeforeSeq: entries.length < limit || last === undefined || last.seq === 1n ? 0n : last.seq,
-  };
+    // Before the first there is nothing.
+    nextBeforeSeq: next === undefined || next <= 1 ? 0n : BigInt(next),
+  });
+  if (!isFiltered(request)) {
+    const entries = await store.findEntries(orgId, { beforeSeq }, limit, offset);
+    return answer(entries, entries.length < limit ? undefined : entries.at(-1)?.seq);
+  }
+  const found: Entry[] = [];
+  let left = offset;
+  for (let pages = 0; pages < PAGES; pages++) {
+    const page = await store.findEntries(orgId, { beforeSeq }, PAGE, 0);
+    context.stopIfCancelled();
+    for (const entry of page) {
+      beforeSeq = Number(entry.seq);
+      if (!matches(request, entry) || left-- > 0) continue;
+      found.push(entry);
+      if (found.length === limit) return answer(found, beforeSeq);
+    }
+    if (page.length < PAGE) return answer(found, undefined);
+    await turn();
+  }
+  return answer(found, beforeSeq);
 }
 
-export function verifyChain(
-  { store, checkpointer }: AuditLog,
+function isFiltered({ action, actorId, fromTimestampUs, beforeTimestampUs }: GetAuditLogsRequest): boolean {
+  return action !== '' || actorId !== '' || fromTimestampUs !== undefined || beforeTimestampUs !== undefined;
+}
+
+function matches(request: GetAuditLogsRequest, { action, actorId, timestampUs }: Entry): boolean {
+  const { fromTimestampUs, beforeTimestampUs } = request;
+  return (
+    (request.action === '' || action === request.action) &&
+    (request.actorId === '' || actorId === request.actorId) &&
+    (fromTimestampUs === undefined || timestampUs >= fromTimestampUs) &&
+    (beforeTimestampUs === undefined || timestampUs < beforeTimestampUs)
+  );
+}
+
+export async function verifyChain(
+  { store, checkpointer, published }: AuditLog,
   { orgId }: { readonly orgId: string },
-  context: Context,
+  context: Pick<Context, 'stopIfCancelled'>,
 ): Promise<VerifyChainResponse> {
-  return verifyLog(store, checkpointer.key, orgId, () => context.stopIfCancelled());
+  // Before the log is read: it covers nothing that is newer.
+  const known = await published.highest(orgId);
+  return verifyLog(store, checkpointer.key, orgId, known, () => context.stopIfCancelled());
 }
 
 /** Entries up to the newest checkpoint, which is made now and stands at the end. */
@@ -61,9 +105,19 @@ export async function* exportLog(
   { orgId, afterSeq }: { readonly orgId: string; readonly afterSeq: bigint },
 ): AsyncGenerator<ExportLogResponse> {
   const checkpoint = await checkpointer.checkpoint(orgId);
-  for await (const entries of pages(store, orgId, Number(afterSeq), checkpoint.size))
-    yield { lines: Buffer.from(entries.map((entry) => `${encodeLine(entry)}\n`).join('')) };
+  for await (const entries of pages(store, orgId, Number(afterSeq), checkpoint.size)) yield* messages(entries);
   yield { lines: Buffer.from(`${encodeCheckpointLine(checkpoint.note)}\n`) };
+}
+
+function* messages(entries: readonly Entry[]): Generator<ExportLogResponse> {
+  let lines = '';
+  for (const entry of entries) {
+    lines += `${encodeLine(entry)}\n`;
+    if (lines.length < MESSAGE) continue;
+    yield { lines: Buffer.from(lines) };
+    lines = '';
+  }
+  if (lines !== '') yield { lines: Buffer.from(lines) };
 }
 
 export async function getCheckpoint(

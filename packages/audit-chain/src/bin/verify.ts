@@ -2,14 +2,28 @@ import type { Fault } from '../fault.ts';
 import { type ExportReport, verifyExport } from '../verify.ts';
 import type { Request } from './command.ts';
 import { type Terminal, count, open, printable, progress } from './terminal.ts';
+import { Witnessing } from './witness.ts';
 
 const EXIT = { good: 0, bad: 1, unproven: 3 } as const;
 
 export async function verify(request: Request, terminal: Terminal): Promise<number> {
   const { tell, clear } = await progress(request.file, terminal);
-  const report = await verifyExport(open(request.file, terminal), { ...request, onProgress: tell }).finally(clear);
-  terminal.stdout.write(`${describe(report, request).join('\n')}\n`);
-  return EXIT[report.verdict];
+  const witnessing = new Witnessing(request);
+  const report = await verifyExport(open(request.file, terminal), {
+    ...request,
+    onProgress: tell,
+    onMatch: (checkpoint) => {
+      if (request.witnesses.length > 0 && checkpoint.signed) witnessing.add(checkpoint);
+    },
+  }).finally(clear);
+  const { met } = witnessing;
+  const good = report.verdict === 'good';
+  const said = describe(report, request);
+  const all = good
+    ? [met ? 'GOOD' : 'BAD: too few witnesses cosigned.', ...said.slice(1), ...witnessing.lines()]
+    : said;
+  terminal.stdout.write(`${all.join('\n')}\n`);
+  return good && !met ? EXIT.bad : EXIT[report.verdict];
 }
 
 /** A report in sentences. */
