@@ -57,7 +57,9 @@ const app = (of: Package): boolean => of.app;
 test('there is something to check', () => {
   expect(packages.map((one) => one.folder)).toEqual(expect.arrayContaining(['crypto-core', 'kms-server']));
   expect(sources.length).toBeGreaterThan(30);
-  expect(sources.find((source) => source.path === 'packages/client/src/position.ts')?.imports).toEqual(['@grpc/grpc-js']);
+  expect(sources.find((source) => source.path === 'packages/client/src/position.ts')?.imports).toEqual([
+    '@grpc/grpc-js',
+  ]);
 });
 
 describe('imports', () => {

@@ -55,7 +55,7 @@ async function main(): Promise<void> {
   let healthy = true;
   let tellHealth = (): void => {};
   const audit = await openAudit({ config: config.audit, root, store, log, onIncident: () => tellHealth() });
-  appended = audit.appended;
+  appended = (entry, head) => audit.appended(entry, head);
   // A log that is behind takes no entry before it was recovered.
   await command?.(audit, (text) => out.write(text));
   for (const name of migrated) await audit.system('server.migrate', { migration: name, version: version() });

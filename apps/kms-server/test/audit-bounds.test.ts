@@ -188,7 +188,10 @@ describe('what reads whole logs', () => {
 
   it('is exported four times at once, twice for a tenant', async () => {
     const { exportLog: method } = auditMethods({
-      auditLog: { store: { head: () => Promise.resolve(head) } } as unknown as AuditLog,
+      auditLog: {
+        store: { head: () => Promise.resolve(head) },
+        published: { highest: () => Promise.resolve(undefined) },
+      } as unknown as AuditLog,
     });
     const enter = (orgId: string) => method.enter(ExportLogRequest.fromPartial({ orgId }), contextOf());
     const first = await enter('one');

@@ -92,7 +92,14 @@ const descending = (from: number, count: number) => Array.from({ length: count }
 
 describe('GetAuditLogs', () => {
   const orgId = 'reader';
-  beforeAll(() => fill(orgId, 130));
+  beforeAll(async () => {
+    await fill(orgId, 127);
+    for (let i = 0; i < 3; i++) {
+      // Each at a time of its own.
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      await ok(api.encrypt({ tenantId: orgId, scopeId: 'app' }));
+    }
+  });
   const read = async (fields: Omit<Parameters<Caller['getAuditLogs']>[0], 'orgId'>) =>
     ok(api.getAuditLogs({ orgId, ...fields }));
   const seqs = ({ entries }: { entries: readonly AuditEntry[] }) => entries.map(({ seq }) => seq);
@@ -142,7 +149,7 @@ describe('GetAuditLogs', () => {
     const rows = await db.rows(orgId);
     const uses = rows.filter(({ action }) => action === 'kms.encrypt');
     const times = uses.map(({ timestampUs }) => timestampUs).toSorted((a, b) => Number(a - b));
-    const [from, before] = [times[40]!, times[90]!];
+    const [from, before] = [times.at(-3)!, times.at(-1)!];
     const inside = uses.filter(({ timestampUs }) => timestampUs >= from && timestampUs < before);
     expect(inside.length).toBeGreaterThan(0);
     expect(inside.length).toBeLessThan(uses.length);
