@@ -54,7 +54,7 @@ export async function listen(
     'grpc.keepalive_timeout_ms': 20_000,
   });
   addServices(server, services, wrapper);
-  const names = ['', 'minikms.v1.KMSService'];
+  const names = ['', 'minikms.v1.AuditService', 'minikms.v1.KMSService'];
   const health = new HealthImplementation(Object.fromEntries(names.map((name) => [name, 'NOT_SERVING'])));
   health.addToServer(server);
   if (config.development) {

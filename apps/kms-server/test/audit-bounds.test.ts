@@ -188,10 +188,7 @@ describe('what reads whole logs', () => {
 
   it('is exported four times at once, twice for a tenant', async () => {
     const { exportLog: method } = auditMethods({
-      auditLog: {
-        store: { head: () => Promise.resolve(head) },
-        published: { highest: () => Promise.resolve(undefined) },
-      } as unknown as AuditLog,
+      auditLog: { store: { head: () => Promise.resolve(head) } } as unknown as AuditLog,
     });
     const enter = (orgId: string) => method.enter(ExportLogRequest.fromPartial({ orgId }), contextOf());
     const first = await enter('one');
@@ -209,7 +206,8 @@ describe('what reads whole logs', () => {
   it('is verified twice for a tenant at once, and again when that is over, however it ended', async () => {
     const { promise: held, reject: release } = Promise.withResolvers<never>();
     const store = { head: () => Promise.resolve(head), checkpoint: () => held };
-    const { verifyChain } = auditMethods({ auditLog: { store, checkpointer: {} } as unknown as AuditLog });
+    const published = { highest: () => Promise.resolve(undefined) };
+    const { verifyChain } = auditMethods({ auditLog: { store, checkpointer: {}, published } as unknown as AuditLog });
     const run = async () => verifyChain.run(VerifyChainRequest.fromPartial({ orgId: 'one' }), contextOf());
     const both = [failure(run()), failure(run())];
     expect(await failure(run())).toMatchObject({ code: 'BUSY' });

@@ -142,7 +142,7 @@ export class Checkpointer {
         });
         return await this.#released(made, wanted);
       } catch (error) {
-        const reason = isContradiction(error) ? `the audit log of tenant ${tenantId}: ${error.message}` : undefined;
+        const reason = isContradiction(error) ? error.message : undefined;
         if (reason !== undefined) this.#options.onIncident({ tenantId, epoch, reason });
         throw error;
       }

@@ -1,4 +1,5 @@
 import { equal, KmsError } from '@minikms/crypto-core';
+import { EMPTY } from './batch.ts';
 import { AuditError } from './errors.ts';
 import type { EntryReader, Head } from './ports.ts';
 
@@ -74,7 +75,9 @@ export class RollbackGuard {
    */
   async accept(tenantId: string, head: Head, known: Head | undefined): Promise<void> {
     const floor = await this.floor(tenantId);
-    if (floor !== undefined && lost(head, floor.epoch, floor.size)) {
+    // The checkpoint may be younger than the head: one that is read after it tells.
+    const late = floor !== undefined && lost(head, floor.epoch, floor.size);
+    if (late && lost((await this.#options.store.head(tenantId)) ?? EMPTY, floor.epoch, floor.size)) {
       const signed = `a checkpoint of ${floor.size} entries of epoch ${floor.epoch} is known`;
       throw this.halt(tenantId, floor.epoch, `ends at entry ${head.seq} of epoch ${head.epoch}, and ${signed}`);
     }

@@ -89,7 +89,7 @@ export async function openAudit({ config, root, store, log, onIncident }: AuditL
     signer: { name, signer },
     known: published,
     ...(witnesses && { witnesses }),
-    onIncident: ({ tenantId, epoch, reason }) => appender.halt(tenantId, epoch, reason),
+    onIncident: ({ tenantId, epoch, reason }) => appender.halt(tenantId, epoch, `is not to be trusted: ${reason}`),
     onProblem: problem,
   });
   const subjects = new SubjectCache(SUBJECTS);
