@@ -182,7 +182,8 @@ export class Appender {
   /** Made when it is not there; the most recently used from now on. */
   #queue(tenantId: string): TenantQueue {
     const queue = this.#queues.get(tenantId) ?? new TenantQueue(tenantId, this.#load);
-    if (queue.busy) return queue;
+    // The order matters when there are many, and keeping it costs.
+    if (queue.busy || (this.#queues.size * 2 < this.#options.maxLogs && this.#queues.has(tenantId))) return queue;
     this.#queues.delete(tenantId);
     this.#queues.set(tenantId, queue);
     let looks = 8;

@@ -50,7 +50,10 @@ export class SubjectCache {
    */
   of(tenantId: string, kind: string, label: string): KnownSubject {
     const name = `${tenantId.length} ${kind.length} ${tenantId}${kind}${label}`;
-    const known = this.#known.get(name) ?? { subject: newSubject(tenantId, kind, label), stored: false };
+    const found = this.#known.get(name);
+    // The order matters when the next ones to go are chosen; keeping it costs more than all the rest.
+    if (found !== undefined && this.#known.size * 2 < this.#max) return found;
+    const known = found ?? { subject: newSubject(tenantId, kind, label), stored: false };
     this.#known.delete(name);
     this.#known.set(name, known);
     const [oldest] = this.#known.keys();

@@ -42,8 +42,12 @@ export class TenantQueue {
   /** What waits and is on its way. */
   readonly load: Load = { entries: 0, bytes: 0 };
   readonly #total: Load;
-  /** All that have no answer, oldest first: those that wait, and those on their way. */
-  readonly #open = new Set<Waiting>();
+  /**
+   * All that have no answer, oldest first: those that wait, and those on their way; before `#firstOpen` there is nothing.
+   * Not a Set: one of which entries come and go is copied again and again, and V8 lets each copy keep the next alive.
+   */
+  #open: (Waiting | undefined)[] = [];
+  #firstOpen = 0;
   #waiting: Waiting[] = [];
   #doubt: Doubt | undefined;
 
@@ -67,7 +71,7 @@ export class TenantQueue {
 
   push(waiting: Waiting): void {
     this.#waiting.push(waiting);
-    this.#open.add(waiting);
+    this.#open.push(waiting);
     for (const load of [this.load, this.#total]) {
       load.entries += 1;
       load.bytes += waiting.bytes;
@@ -114,9 +118,10 @@ export class TenantQueue {
   /** Rejects what was queued before this time, on its way or not: that may stand in the log all the same. */
   expire(before: number, error: () => unknown): void {
     const late: Waiting[] = [];
-    for (const waiting of this.#open) {
+    for (let i = this.#firstOpen; i < this.#open.length; i += 1) {
+      const waiting = this.#open[i]!;
       if (waiting.queuedAt >= before) break;
-      late.push(waiting);
+      if (!waiting.settled) late.push(waiting);
     }
     if (late.length === 0) return;
     this.reject(late, error());
@@ -128,10 +133,20 @@ export class TenantQueue {
     this.doubt = this.#doubt;
   }
 
+  #closeOldest(): void {
+    while (this.#open[this.#firstOpen]?.settled === true) {
+      this.#open[this.#firstOpen] = undefined;
+      this.#firstOpen += 1;
+    }
+    if (this.#firstOpen < 1024 || this.#firstOpen * 2 < this.#open.length) return;
+    this.#open = this.#open.slice(this.#firstOpen);
+    this.#firstOpen = 0;
+  }
+
   #settle(waiting: Waiting): boolean {
     if (waiting.settled) return false;
     waiting.settled = true;
-    this.#open.delete(waiting);
+    this.#closeOldest();
     for (const load of [this.load, this.#total]) {
       load.entries -= 1;
       load.bytes -= waiting.bytes;
